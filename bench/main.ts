@@ -1,0 +1,162 @@
+/**
+ * `npm run bench`: what the simulator carries in a second of host time. Probes off, one core, everything but the last part
+ * in this process. Cases take turns; figures are medians. `npm run bench -- quick` makes one round of each; `npm run bench -- scale`
+ * measures large configurations instead.
+ */
+import { cpus } from "node:os";
+import { parseRunOptions, type RunOptions } from "../sim/options.ts";
+import { table } from "../sim/report/table.ts";
+import { runBare } from "../sim/run.ts";
+import { grouped } from "../sim/units.ts";
+import { Event, EventQueue } from "../src/machine/event.ts";
+import { type Case, interleaved, loadWarning, median, runCommand, timed } from "./measure.ts";
+
+const quick = process.argv.includes("quick");
+const ROUNDS = quick ? 1 : 5;
+
+/** Pending at a time: about what a machine of 8 CPUs with its callouts and IPIs has. */
+const QUEUE_SIZE = 64;
+const QUEUE_EVENTS = 3_000_000;
+
+class Again extends Event {
+	private readonly queue: EventQueue;
+	private random: number;
+	constructor(queue: EventQueue, seed: number) {
+		super();
+		this.queue = queue;
+		this.random = seed;
+	}
+	override fire(): void {
+		// xorshift32: some delay, never the same
+		let x = this.random;
+		x ^= x << 13;
+		x ^= x >>> 17;
+		x ^= x << 5;
+		this.random = x;
+		this.queue.schedule(this, this.time + 1 + (x >>> 20));
+	}
+}
+
+function bareQueue(): Record<string, number> {
+	const queue = new EventQueue();
+	for (let i = 1; i <= QUEUE_SIZE; i++) queue.schedule(new Again(queue, i * 2_654_435_761), i);
+	const { seconds } = timed(() => {
+		for (let i = 0; i < QUEUE_EVENTS; i++) queue.step(Number.POSITIVE_INFINITY);
+	});
+	return { events: queue.fired / seconds };
+}
+
+function say(text = ""): void {
+	process.stdout.write(`${text}\n`);
+}
+
+function section(title: string, rows: readonly (readonly string[])[]): void {
+	say(title);
+	for (const line of table(rows)) say(`  ${line}`);
+	say();
+}
+
+const verdict = (value: number, target: number): string => (value >= target ? "met" : `below ${grouped(target)}`);
+
+async function throughput(): Promise<void> {
+	const scenario = (policy: string, costOnly: boolean): RunOptions =>
+		parseRunOptions({ policy, crypto: "ossl", cpus: "8", duration: quick ? "50ms" : "150ms", costOnly });
+	const targets: [string, string, boolean, number][] = [
+		["round-robin, real bytes", "round-robin", false, 25_000],
+		["all-cpus, real bytes", "all-cpus", false, 8_000],
+		["round-robin, cost only", "round-robin", true, 50_000],
+		["all-cpus, cost only", "all-cpus", true, 12_000],
+	];
+	const cases: Case[] = targets.map(([name, policy, costOnly]) => ({
+		name,
+		once: async () => {
+			const bare = await runBare(scenario(policy, costOnly));
+			return {
+				segments: bare.data_segments / bare.host_seconds,
+				packets: bare.packets / bare.host_seconds,
+				events: bare.events / bare.host_seconds,
+				per_segment: bare.events / bare.data_segments,
+			};
+		},
+	}));
+	const medians = await interleaved(cases, ROUNDS);
+	section("One TCP stream through both tunnels, 8 CPUs, ossl, per second of host time", [
+		["", "data segments", "packets", "events", "events/segment", "segments", "1 000 000 events"],
+		...targets.map(([name, , , target]) => {
+			const figures = medians.get(name)!;
+			return [
+				name,
+				grouped(figures.segments),
+				grouped(figures.packets),
+				grouped(figures.events),
+				figures.per_segment.toFixed(1),
+				verdict(figures.segments, target),
+				verdict(figures.events, 1_000_000),
+			];
+		}),
+	]);
+}
+
+async function scaling(): Promise<void> {
+	const sizes = [1, 2, 4, 8, 16, 32, 64, 128];
+	const cases: Case[] = sizes.map((n) => ({
+		name: String(n),
+		once: async () => {
+			const bare = await runBare(
+				parseRunOptions({
+					policy: "round-robin",
+					crypto: "ossl",
+					cpus: String(n),
+					udp: true,
+					bandwidth: "200M",
+					duration: quick ? "50ms" : "150ms",
+					costOnly: true,
+				}),
+			);
+			return { ns: (bare.host_seconds * 1e9) / bare.events, events: bare.events, packets: bare.packets };
+		},
+	}));
+	const medians = await interleaved(cases, ROUNDS);
+	const per_event = sizes.map((n) => medians.get(String(n))!.ns);
+	section("Host time per simulated event at equal traffic: one UDP stream of 200 Mb/s, round-robin, cost only", [
+		["CPUs", "ns/event", "events", "packets"],
+		...sizes.map((n, i) => {
+			const figures = medians.get(String(n))!;
+			return [String(n), per_event[i].toFixed(0), grouped(figures.events), grouped(figures.packets)];
+		}),
+	]);
+	const spread = Math.max(...per_event) / Math.min(...per_event);
+	say(`  largest : smallest = ${spread.toFixed(2)} (${spread <= 2 ? "met" : "above 2"})`);
+	say();
+}
+
+async function main(): Promise<void> {
+	say(`node ${process.version}, ${cpus()[0]?.model ?? "unknown CPU"}, ${ROUNDS} rounds, medians`);
+	process.stdout.write(loadWarning());
+	say();
+
+	const queue = (await interleaved([{ name: "queue", once: bareQueue }], ROUNDS)).get("queue")!;
+	section("Bare event queue", [
+		["", "events/s", ""],
+		[`${QUEUE_SIZE} pending`, grouped(queue.events), verdict(queue.events, 5_000_000)],
+	]);
+
+	await throughput();
+	await scaling();
+
+	const help = median(Array.from({ length: quick ? 3 : 9 }, () => runCommand(["--help"]).seconds));
+	const whole = runCommand(["compare", "--json"]);
+	section("The command, in a process of its own", [
+		["", "seconds", "limit", "peak memory, MB", "limit"],
+		["ifwg --help", help.toFixed(3), "0.3", "", ""],
+		["ifwg compare, all workers", whole.seconds.toFixed(1), "60", whole.peak_mb.toFixed(0), "400"],
+	]);
+	process.stdout.write(loadWarning());
+}
+
+if (process.argv.includes("scale")) {
+	const { scale } = await import("./scale.ts");
+	scale();
+} else {
+	await main();
+}

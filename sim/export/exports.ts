@@ -1,0 +1,55 @@
+/** All the exporters of one run: they begin together, and either all their files are made or none. */
+import type { ExportContext, Exporter } from "./export.ts";
+import { Budget, OutFile } from "./file.ts";
+import { followPackets } from "./follow.ts";
+import { KtrExport } from "./ktr.ts";
+import { PcapngExport } from "./pcapng.ts";
+import { PerfettoExport } from "./perfetto.ts";
+import { type ExportPlan, type Format, outputFile } from "./plan.ts";
+import { StacksExport } from "./stacks.ts";
+
+const MAKERS: Readonly<Record<Format, new (file: OutFile, context: ExportContext) => Exporter>> = {
+	pcapng: PcapngExport,
+	ktr: KtrExport,
+	perfetto: PerfettoExport,
+	stacks: StacksExport,
+};
+
+export class Exports {
+	private readonly files: OutFile[] = [];
+	private readonly exporters: Exporter[] = [];
+	private readonly unfollow: () => void;
+
+	/** Begins to listen to the kernel that runs now. */
+	constructor(plan: ExportPlan, context: ExportContext) {
+		this.unfollow = followPackets();
+		const budget = new Budget(plan.max_bytes);
+		try {
+			for (const format of plan.formats) {
+				const file = new OutFile(outputFile(plan, format), budget);
+				this.files.push(file);
+				this.exporters.push(new MAKERS[format](file, context));
+			}
+		} catch (error) {
+			this.abort();
+			throw error;
+		}
+	}
+
+	/** The run is over: completes the files. */
+	commit(): void {
+		this.unfollow();
+		for (const exporter of this.exporters.splice(0)) {
+			exporter.close();
+			exporter.finish();
+		}
+		for (const file of this.files) file.commit();
+	}
+
+	/** The run came to nothing: so do the files. Harmless after a commit. */
+	abort(): void {
+		this.unfollow();
+		for (const exporter of this.exporters.splice(0)) exporter.close();
+		for (const file of this.files) file.abort();
+	}
+}

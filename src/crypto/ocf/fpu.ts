@@ -1,0 +1,105 @@
+/**
+ * Vector registers in the kernel. Code that wants them either lets the kernel save them for as long as it needs, or, with
+ * FPU_KERN_NOCTX, may use them inside one critical section in which nothing else can: a preemption waits until the end.
+ *
+ * Only what takes time or holds up the scheduler is modelled, so there are no registers here. Saving the state of a thread that used
+ * them before is left out, for kernel threads do not.
+ *
+ * @see sys/amd64/amd64/fpu.c
+ */
+import { KASSERT, KERNEL_GLOBAL, mp_ncpus } from "../../kernel/sched/kernel.ts";
+import {
+	advance,
+	type Blocking,
+	charge,
+	cost,
+	curcpu,
+	curthread,
+	DONE,
+	type thread,
+} from "../../kernel/sched/thread.ts";
+import { critical_enter, critical_exit } from "../../kernel/sched/ule.ts";
+
+/** Where a section with context saves the registers it found. @see fpu.c fpu_kern_alloc_ctx */
+export class fpu_kern_ctx {
+	inuse = false;
+}
+
+class fpu_state {
+	/** threads that own the registers for good */
+	readonly kernel_threads = new Set<thread>();
+	/** per CPU: it is inside a section without context */
+	readonly nosave = new Array<boolean>(mp_ncpus()).fill(false);
+}
+
+const fpu = KERNEL_GLOBAL(() => new fpu_state());
+
+/** The running kernel thread may use the registers from now on. @see fpu.c fpu_kern_thread */
+export function fpu_kern_thread(): void {
+	fpu().kernel_threads.add(curthread);
+}
+
+/** @see fpu.c is_fpu_kern_thread */
+export function is_fpu_kern_thread(): boolean {
+	return fpu().kernel_threads.has(curthread);
+}
+
+/**
+ * Begins a section with FPU_KERN_NOCTX. What the thread did before can still be preempted, from here on nothing can.
+ *
+ * @see fpu.c fpu_kern_enter
+ */
+export function fpu_kern_enter(): Blocking<void> {
+	if (!advance()) return fpu_kern_enter_later();
+	enter();
+	return DONE;
+}
+
+function* fpu_kern_enter_later(): Blocking<void> {
+	yield;
+	enter();
+}
+
+function enter(): void {
+	critical_enter();
+	const nosave = fpu().nosave;
+	KASSERT(!nosave[curcpu()], "recursive fpu_kern_enter while in PCB_FPUNOSAVE state");
+	nosave[curcpu()] = true;
+	charge(cost.fpu_kern);
+}
+
+/**
+ * Ends the section. The time spent inside passes first, while preemption is still held up; one that became due happens now.
+ *
+ * @see fpu.c fpu_kern_leave
+ */
+export function fpu_kern_leave(): Blocking<void> {
+	if (!advance()) return fpu_kern_leave_later();
+	fpu().nosave[curcpu()] = false;
+	return critical_exit();
+}
+
+function* fpu_kern_leave_later(): Blocking<void> {
+	yield;
+	fpu().nosave[curcpu()] = false;
+	yield* critical_exit();
+}
+
+/**
+ * Begins a section with a context, in which the thread can be preempted: the registers it found are saved there, and its own are
+ * switched with it.
+ *
+ * @see fpu.c fpu_kern_enter with FPU_KERN_NORMAL
+ */
+export function fpu_kern_enter_ctx(ctx: fpu_kern_ctx): void {
+	KASSERT(!ctx.inuse, "using inuse ctx");
+	KASSERT(!fpu().nosave[curcpu()], "recursive fpu_kern_enter while in PCB_FPUNOSAVE state");
+	ctx.inuse = true;
+	charge(cost.fpu_kern_ctx);
+}
+
+/** @see fpu.c fpu_kern_leave */
+export function fpu_kern_leave_ctx(ctx: fpu_kern_ctx): void {
+	KASSERT(ctx.inuse, "leaving not inuse ctx");
+	ctx.inuse = false;
+}

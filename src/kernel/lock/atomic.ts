@@ -1,0 +1,100 @@
+/**
+ * Accesses to shared fields without a lock, and reference counts.
+ *
+ * A field that two threads may touch at once is read and written through these, so that the scheduler can run somebody else
+ * in between, and so that a race detector can watch. Simplified: memory is sequentially consistent, and the cache line's
+ * way between CPUs is charged by whoever knows it is contended.
+ *
+ * @see atomic(9), refcount(9)
+ */
+import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
+import { KASSERT } from "../sched/kernel.ts";
+import { advance, type Blocking, cost, curthread, DONE, done, sync, type thread } from "../sched/thread.ts";
+
+export const race_load = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>("race:::load");
+export const race_store = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>("race:::store");
+
+type NumberField<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T];
+
+/** Reads a shared field without a lock. */
+export function load<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+	if (advance()) {
+		if (race_load.on !== null) race_load.on(object, field, curthread);
+		return done(object[field]);
+	}
+	return load_later(object, field);
+}
+
+function* load_later<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+	yield;
+	if (race_load.on !== null) race_load.on(object, field, curthread);
+	return object[field];
+}
+
+/** Writes a shared field without a lock. */
+export function store<T extends object, K extends keyof T & string>(object: T, field: K, value: T[K]): Blocking<void> {
+	if (advance()) {
+		if (race_store.on !== null) race_store.on(object, field, curthread);
+		object[field] = value;
+		return DONE;
+	}
+	return store_later(object, field, value);
+}
+
+function* store_later<T extends object, K extends keyof T & string>(object: T, field: K, value: T[K]): Blocking<void> {
+	yield;
+	if (race_store.on !== null) race_store.on(object, field, curthread);
+	object[field] = value;
+}
+
+/** Adds to a shared counter. @returns the value before */
+export function* atomic_fetchadd<T extends object, K extends NumberField<T> & string>(
+	object: T,
+	field: K,
+	n: number,
+): Blocking<number> {
+	curthread.td_pending += cost.atomic;
+	yield* sync();
+	const counter = object as Record<string, number>;
+	const before = counter[field];
+	counter[field] = before + n;
+	return before;
+}
+
+export interface Refcounted {
+	refcnt: number;
+}
+
+/** A reference count of its own, for objects that have several. */
+export class refcount implements Refcounted {
+	refcnt = 0;
+}
+
+export function refcount_init(count: Refcounted, value: number): void {
+	count.refcnt = value;
+}
+
+/**
+ * Takes a reference; the caller holds one already. Counting up commutes with everything but the last release, which
+ * cannot happen meanwhile, so no synchronisation is needed.
+ */
+export function refcount_acquire(count: Refcounted): void {
+	KASSERT(count.refcnt > 0, "refcount overflow or use after free");
+	curthread.td_pending += cost.atomic;
+	count.refcnt++;
+}
+
+/** Takes a reference unless the count has reached zero. */
+export function refcount_acquire_if_not_zero(count: Refcounted): boolean {
+	curthread.td_pending += cost.atomic;
+	if (count.refcnt === 0) return false;
+	count.refcnt++;
+	return true;
+}
+
+/** Drops a reference. @returns true if it was the last */
+export function refcount_release(count: Refcounted): boolean {
+	KASSERT(count.refcnt > 0, "refcount underflow");
+	curthread.td_pending += cost.atomic;
+	return --count.refcnt === 0;
+}

@@ -1,0 +1,226 @@
+/**
+ * rwlock(9): many readers or one writer, not to be held while sleeping.
+ *
+ * Readers are let in unless a writer waits, except for a thread that already holds a read lock, which would deadlock. A
+ * writer spins while another writer runs. A contested write unlock wakes the waiting writers if there are any, else the
+ * readers. Simplified: spinning on a lock held by readers, which upstream bounds, goes straight to blocking.
+ *
+ * @see kern_rwlock.c; kernel.md section 11.2
+ */
+import { KASSERT, panic } from "../sched/kernel.ts";
+import { PRI_MAX_IDLE } from "../sched/priority.ts";
+import {
+	advance,
+	type Blocking,
+	cost,
+	curthread,
+	DONE,
+	hostthread,
+	sync,
+	sync_exactly,
+	type thread,
+} from "../sched/thread.ts";
+import { spin_grant, spin_wait, TD_IS_RUNNING } from "../sched/ule.ts";
+import {
+	charge_lock,
+	lock_init,
+	lock_object,
+	lockstat_acquire,
+	lockstat_release,
+	turnstile,
+	turnstile_broadcast,
+	turnstile_claim,
+	turnstile_unlend,
+	turnstile_wait,
+} from "./lock.ts";
+
+export const RW_RECURSE = 0x10;
+export const RA_UNLOCKED = 0;
+export const RA_LOCKED = 1;
+export const RA_RLOCKED = 2;
+export const RA_WLOCKED = 4;
+
+export class rwlock extends lock_object {
+	rw_writer: thread | null = null;
+	rw_readers = 0;
+	rw_recurse = 0;
+	rw_flags = 0;
+	readonly rw_shared = new turnstile();
+	readonly rw_exclusive = new turnstile();
+
+	override owner(): thread | null {
+		return this.rw_writer;
+	}
+	override waiting_priority(): number {
+		return Math.min(this.rw_shared.priority, this.rw_exclusive.priority);
+	}
+}
+
+export function rw_init(rw: rwlock, name: string): void {
+	rw_init_flags(rw, name, 0);
+}
+
+export function rw_init_flags(rw: rwlock, name: string, flags: number): void {
+	lock_init(rw, name);
+	rw.rw_flags = flags;
+}
+
+export function rw_destroy(rw: rwlock): void {
+	KASSERT(rw.rw_writer === null && rw.rw_readers === 0, `rw_destroy: rwlock ${rw.lo_name} is held`);
+	rw.lo_initialised = false;
+}
+
+export function rw_wowned(rw: rwlock): boolean {
+	return rw.rw_writer === curthread;
+}
+
+export function rw_assert(rw: rwlock, what: number): void {
+	if ((what & RA_WLOCKED) !== 0 && rw.rw_writer !== curthread) panic(`Lock ${rw.lo_name} not exclusively locked`);
+	if ((what & RA_RLOCKED) !== 0 && rw.rw_readers === 0) panic(`Lock ${rw.lo_name} not read locked`);
+	if ((what & RA_LOCKED) !== 0 && rw.rw_writer !== curthread && rw.rw_readers === 0)
+		panic(`Lock ${rw.lo_name} not locked`);
+	if (what === RA_UNLOCKED && rw.rw_writer === curthread) panic(`Lock ${rw.lo_name} exclusively locked`);
+}
+
+function can_read(rw: rwlock): boolean {
+	if (rw.rw_writer !== null) return false;
+	return rw.rw_exclusive.ts_blocked.length === 0 || curthread.td_rw_rlocks > 0;
+}
+
+function read_acquired(rw: rwlock): void {
+	rw.rw_readers++;
+	curthread.td_rw_rlocks++;
+	rw.lo_prof.acquisitions++;
+	if (lockstat_acquire.on !== null) lockstat_acquire.on(rw, curthread);
+}
+
+function write_acquired(rw: rwlock): void {
+	rw.rw_writer = curthread;
+	rw.lo_prof.acquisitions++;
+	if (rw.rw_shared.ts_blocked.length > 0 || rw.rw_exclusive.ts_blocked.length > 0) turnstile_claim(rw);
+	if (lockstat_acquire.on !== null) lockstat_acquire.on(rw, curthread);
+}
+
+/** Takes a read lock. */
+export function rw_rlock(rw: rwlock): Blocking<void> {
+	if (!rw.lo_initialised) panic(`rw_rlock() of destroyed rwlock ${rw.lo_name}`);
+	charge_lock(rw);
+	if (!advance()) return rw_rlock_later(rw);
+	if (!can_read(rw)) return rw_rlock_contested(rw);
+	read_acquired(rw);
+	return DONE;
+}
+
+function* rw_rlock_later(rw: rwlock): Blocking<void> {
+	yield;
+	if (can_read(rw)) read_acquired(rw);
+	else yield* rw_rlock_contested(rw);
+}
+
+function* rw_rlock_contested(rw: rwlock): Blocking<void> {
+	KASSERT(rw.rw_writer !== curthread, `rw_rlock: wlock already held for ${rw.lo_name}`);
+	KASSERT(curthread !== hostthread, `the host cannot wait for rwlock ${rw.lo_name}`);
+	rw.lo_prof.contested++;
+	for (;;) {
+		yield* sync_exactly();
+		if (can_read(rw)) break;
+		const owner: thread | null = rw.rw_writer;
+		if (owner !== null && TD_IS_RUNNING(owner)) yield* spin_wait(rw);
+		else yield* turnstile_wait(rw.rw_shared, rw, owner);
+	}
+	read_acquired(rw);
+	spin_grant(rw); // other readers may come in as well
+}
+
+/** Takes the write lock. */
+export function rw_wlock(rw: rwlock): Blocking<void> {
+	if (!rw.lo_initialised) panic(`rw_wlock() of destroyed rwlock ${rw.lo_name}`);
+	charge_lock(rw);
+	if (!advance()) return rw_wlock_later(rw);
+	if (rw.rw_writer !== null || rw.rw_readers > 0) return rw_wlock_contested(rw);
+	write_acquired(rw);
+	return DONE;
+}
+
+function* rw_wlock_later(rw: rwlock): Blocking<void> {
+	yield;
+	if (rw.rw_writer === null && rw.rw_readers === 0) write_acquired(rw);
+	else yield* rw_wlock_contested(rw);
+}
+
+function* rw_wlock_contested(rw: rwlock): Blocking<void> {
+	if (rw.rw_writer === curthread) {
+		KASSERT((rw.rw_flags & RW_RECURSE) !== 0, `__rw_wlock_hard: recursing but non-recursive rw ${rw.lo_name}`);
+		rw.rw_recurse++;
+		return;
+	}
+	KASSERT(curthread !== hostthread, `the host cannot wait for rwlock ${rw.lo_name}`);
+	rw.lo_prof.contested++;
+	for (;;) {
+		yield* sync_exactly();
+		if (rw.rw_writer === null && rw.rw_readers === 0) break;
+		const owner: thread | null = rw.rw_writer;
+		if (owner !== null && TD_IS_RUNNING(owner)) yield* spin_wait(rw);
+		else yield* turnstile_wait(rw.rw_exclusive, rw, owner);
+	}
+	write_acquired(rw);
+}
+
+/** Takes the write lock if nobody holds the lock at all. */
+export function* rw_try_wlock(rw: rwlock): Blocking<boolean> {
+	charge_lock(rw);
+	yield* sync();
+	if (rw.rw_writer !== null || rw.rw_readers > 0) return false;
+	write_acquired(rw);
+	return true;
+}
+
+function wake_next(rw: rwlock): void {
+	if (rw.spinners.length > 0) spin_grant(rw);
+	if (rw.rw_exclusive.ts_blocked.length > 0) turnstile_broadcast(rw.rw_exclusive);
+	else turnstile_broadcast(rw.rw_shared);
+}
+
+/** Releases a read lock. */
+export function rw_runlock(rw: rwlock): Blocking<void> {
+	curthread.td_pending += cost.atomic;
+	return advance() ? rw_runlock_now(rw) : rw_runlock_later(rw);
+}
+
+function rw_runlock_now(rw: rwlock): Blocking<void> {
+	if (rw.rw_readers === 0) panic(`Lock ${rw.lo_name} not read locked`);
+	rw.rw_readers--;
+	curthread.td_rw_rlocks--;
+	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
+	if (rw.rw_readers === 0 && (rw.spinners.length > 0 || rw.waiting_priority() <= PRI_MAX_IDLE)) wake_next(rw);
+	return curthread.td_owepreempt ? sync() : DONE;
+}
+
+function* rw_runlock_later(rw: rwlock): Blocking<void> {
+	yield;
+	yield* rw_runlock_now(rw);
+}
+
+/** Releases the write lock. */
+export function rw_wunlock(rw: rwlock): Blocking<void> {
+	curthread.td_pending += cost.atomic;
+	return advance() ? rw_wunlock_now(rw) : rw_wunlock_later(rw);
+}
+
+function rw_wunlock_now(rw: rwlock): Blocking<void> {
+	if (rw.rw_writer !== curthread) panic(`Lock ${rw.lo_name} not exclusively locked`);
+	if (rw.rw_recurse > 0) {
+		rw.rw_recurse--;
+		return DONE;
+	}
+	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
+	rw.rw_writer = null;
+	if (rw.waiting_priority() <= PRI_MAX_IDLE) turnstile_unlend(rw);
+	wake_next(rw);
+	return curthread.td_owepreempt ? sync() : DONE;
+}
+
+function* rw_wunlock_later(rw: rwlock): Blocking<void> {
+	yield;
+	yield* rw_wunlock_now(rw);
+}

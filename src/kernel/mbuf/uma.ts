@@ -1,0 +1,338 @@
+/**
+ * uma(9), the zone allocator: each zone hands out items of one kind and keeps freed ones for reuse.
+ *
+ * Every CPU has two buckets of free items per zone. It allocates from the first and frees to it, last in, first out, and
+ * swaps the two when the first runs empty or full. When both are no help it exchanges a whole bucket with the zone, and the zone
+ * fills buckets from its keg. So the same CPU soon gets back what it freed, and a limit counts cached items as well, which
+ * is why one CPU may fail to allocate while another caches free items.
+ *
+ * Simplified: one memory domain, bucket sizes do not grow with contention, no slabs (the keg is a list of items), and an
+ * allocation with M_WAITOK never sleeps: at the limit it is granted, and counted in uz_sleeps.
+ *
+ * @see vm/uma_core.c, vm/uma.h
+ */
+import { KASSERT, panic, sbinuptime } from "../sched/kernel.ts";
+import { charge, cost, curcpu, curthread } from "../sched/thread.ts";
+import { uma_dbg_alloc, uma_dbg_free } from "./uma_dbg.ts";
+import {
+	type any_zone,
+	M_NOWAIT,
+	M_WAITOK,
+	M_ZERO,
+	UMA_ZONE_SECONDARY,
+	uma,
+	uma_bucket,
+	type uma_cache,
+	type uma_ctor,
+	type uma_dtor,
+	uma_fail,
+	type uma_fault,
+	type uma_fini,
+	type uma_init,
+	uma_keg,
+	uma_printf,
+	uma_zone,
+} from "./uma_int.ts";
+import { uma_zone_get_cur } from "./uma_stat.ts";
+
+export * from "./uma_int.ts";
+export * from "./uma_stat.ts";
+
+const PAGE_SIZE = 4096;
+/** a zone's warning is printed at most once in this time */
+const WARN_INTERVAL_NS = 300_000_000_000;
+
+/**
+ * Makes a zone. `factory` makes one item, in place of carving it from a slab; what C leaves as memory to be initialised is
+ * an object whose fields ctor sets. Zones belong to the running kernel: keep them with KERNEL_GLOBAL.
+ *
+ * @see uma_core.c uma_zcreate
+ */
+export function uma_zcreate<T extends object, A = unknown>(
+	name: string,
+	size: number,
+	ctor: uma_ctor<T, A> | null,
+	dtor: uma_dtor<T> | null,
+	init: uma_init<T> | null,
+	fini: uma_fini<T> | null,
+	_align: number,
+	flags: number,
+	factory: () => T,
+): uma_zone<T, A> {
+	const state = uma();
+	const zone = new uma_zone<T, A>(state, new uma_keg(name, factory), name, size, ctor, dtor, init, fini, flags);
+	state.zones.push(zone as unknown as any_zone);
+	return zone;
+}
+
+/** Makes a zone that shares another's keg, with constructors of its own. @see uma_core.c uma_zsecond_create */
+export function uma_zsecond_create<T extends object, A = unknown>(
+	name: string,
+	ctor: uma_ctor<T, A> | null,
+	dtor: uma_dtor<T> | null,
+	init: uma_init<T> | null,
+	fini: uma_fini<T> | null,
+	master: uma_zone<T, never>,
+): uma_zone<T, A> {
+	const state = uma();
+	const zone = new uma_zone<T, A>(
+		state,
+		master.uz_keg,
+		name,
+		master.uz_size,
+		ctor,
+		dtor,
+		init,
+		fini,
+		UMA_ZONE_SECONDARY,
+	);
+	state.zones.push(zone as unknown as any_zone);
+	return zone;
+}
+
+/** Limits how many items may be in use or cached; the limit returned is the one in force. */
+export function uma_zone_set_max<T extends object, A>(zone: uma_zone<T, A>, nitems: number): number {
+	zone.uz_max_items = nitems;
+	return nitems;
+}
+
+export function uma_zone_get_max<T extends object, A>(zone: uma_zone<T, A>): number {
+	return zone.uz_max_items;
+}
+
+/** What to print when the limit is hit. */
+export function uma_zone_set_warning<T extends object, A>(zone: uma_zone<T, A>, warning: string): void {
+	zone.uz_warning = warning;
+}
+
+/** Takes up to `count` items off the limit; returns how many it got. */
+function zone_alloc_limit<T extends object, A>(zone: uma_zone<T, A>, count: number): number {
+	if (zone.uz_max_items > 0) count = Math.min(count, Math.max(zone.uz_max_items - zone.uz_items, 0));
+	zone.uz_items += count;
+	return count;
+}
+
+/** Prints a zone's warning, not too often. @see uma_core.c zone_log_warning */
+function zone_log_warning<T extends object, A>(zone: uma_zone<T, A>): void {
+	const now = sbinuptime();
+	if (zone.uz_warning === null || now - zone.uz_warned_ns < WARN_INTERVAL_NS) return;
+	zone.uz_warned_ns = now;
+	if (uma_printf.on !== null) uma_printf.on(`[zone: ${zone.uz_name}] ${zone.uz_warning}`);
+}
+
+/** An item from the keg, initialised for the zone; null if init refuses it. */
+function zone_import<T extends object, A>(zone: uma_zone<T, A>, flags: number): T | null {
+	const keg = zone.uz_keg;
+	charge(cost.uma_slab);
+	let item = keg.uk_free.pop();
+	if (item === undefined) {
+		item = keg.uk_factory();
+		keg.uk_items++;
+	}
+	if (zone.uz_init !== null && zone.uz_init(item, flags) !== 0) {
+		keg.uk_free.push(item);
+		return null;
+	}
+	return item;
+}
+
+/** Sends an item back to the keg. */
+function zone_release<T extends object, A>(zone: uma_zone<T, A>, item: T): void {
+	if (zone.uz_fini !== null) zone.uz_fini(item);
+	zone.uz_keg.uk_free.push(item);
+	zone.uz_items--;
+}
+
+/** Fills a bucket from the keg as far as the limit allows. @see uma_core.c zone_alloc_bucket */
+function zone_alloc_bucket<T extends object, A>(zone: uma_zone<T, A>, bucket: uma_bucket<T>, flags: number): boolean {
+	const got = zone_alloc_limit(zone, zone.uz_bucket_size);
+	if (got === 0) return false;
+	for (let i = 0; i < got; i++) {
+		const item = zone_import(zone, flags);
+		if (item === null) break;
+		bucket.ub_bucket[bucket.ub_cnt++] = item;
+	}
+	zone.uz_items -= got - bucket.ub_cnt;
+	if (bucket.ub_cnt === 0) {
+		zone_failed(zone);
+		return false;
+	}
+	return true;
+}
+
+/** A single item past the caches: no bucket could be had. @see uma_core.c zone_alloc_item */
+function zone_alloc_item<T extends object, A>(zone: uma_zone<T, A>, flags: number): T | null {
+	if (zone_alloc_limit(zone, 1) === 0) {
+		zone_log_warning(zone);
+		if ((flags & M_WAITOK) === 0) {
+			zone_failed(zone);
+			return null;
+		}
+		zone.uz_sleeps++;
+		zone.uz_items++;
+	}
+	const item = zone_import(zone, flags);
+	if (item === null) {
+		zone.uz_items--;
+		zone_failed(zone);
+		return null;
+	}
+	zone.uz_allocs++;
+	return item;
+}
+
+function zone_failed<T extends object, A>(zone: uma_zone<T, A>): void {
+	zone.uz_fails++;
+	if (uma_fail.on !== null) uma_fail.on(zone.uz_name);
+}
+
+/** Refills the running CPU's bucket: from its other one, from the zone, or from the keg. @see uma_core.c cache_alloc */
+function cache_alloc<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache<T>, flags: number): T | null {
+	const empty = cache.uc_allocbucket;
+	if (cache.uc_freebucket.ub_cnt > 0) {
+		cache.uc_allocbucket = cache.uc_freebucket;
+		cache.uc_freebucket = empty;
+	} else if (zone.uz_bucket_size !== 0) {
+		charge(cost.uma_bucket);
+		const full = zone.uz_buckets.pop();
+		if (full !== undefined) {
+			cache.uc_allocbucket = full;
+			zone.uz_spare.push(empty);
+		} else if (!zone_alloc_bucket(zone, empty, flags)) return zone_alloc_item(zone, flags);
+	} else return zone_alloc_item(zone, flags);
+	const bucket = cache.uc_allocbucket;
+	const item = bucket.ub_bucket[--bucket.ub_cnt];
+	bucket.ub_bucket[bucket.ub_cnt] = null;
+	cache.uc_allocs++;
+	return item;
+}
+
+/** Puts an item on the running CPU's buckets when the first is full. @see uma_core.c uma_zfree_arg, cache_free */
+function cache_free<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache<T>, item: T): void {
+	if (zone.uz_bucket_size === 0) {
+		zone.uz_frees++;
+		zone_release(zone, item);
+		return;
+	}
+	const full = cache.uc_allocbucket;
+	let bucket = cache.uc_freebucket;
+	if (bucket.ub_cnt === zone.uz_bucket_size) {
+		charge(cost.uma_bucket);
+		zone.uz_buckets.push(bucket);
+		bucket = zone.uz_spare.pop() ?? new uma_bucket<T>(zone.uz_bucket_size);
+	}
+	cache.uc_allocbucket = bucket;
+	cache.uc_freebucket = full;
+	bucket.ub_bucket[bucket.ub_cnt++] = item;
+	cache.uc_frees++;
+}
+
+/** Allocates an item; `udata` goes to the constructor. null if M_NOWAIT and there is none. @see uma_core.c uma_zalloc_arg */
+export function uma_zalloc_arg<T extends object, A>(zone: uma_zone<T, A>, udata: A, flags: number): T | null {
+	if (curthread.td_critnest !== 0) panic("uma_zalloc_debug: called within spinlock or critical section");
+	charge(cost.uma_zalloc);
+	const fault = zone.uz_state.fault;
+	if (fault !== null && (flags & M_NOWAIT) !== 0 && fault(zone.uz_name)) {
+		zone_failed(zone);
+		return null;
+	}
+	const cache = zone.uz_cpu[curcpu()];
+	const bucket = cache.uc_allocbucket;
+	let item: T | null;
+	if (bucket.ub_cnt > 0) {
+		item = bucket.ub_bucket[--bucket.ub_cnt]!;
+		bucket.ub_bucket[bucket.ub_cnt] = null;
+		cache.uc_allocs++;
+	} else {
+		item = cache_alloc(zone, cache, flags);
+		if (item === null) return null;
+	}
+	if (zone.uz_dbg !== null) uma_dbg_alloc(zone.uz_dbg, item);
+	if ((flags & M_ZERO) !== 0 && item instanceof Uint8Array) item.fill(0);
+	if (zone.uz_ctor !== null && zone.uz_ctor(item, udata, flags) !== 0) {
+		zone_failed(zone);
+		if (zone.uz_dbg !== null) uma_dbg_free(zone.uz_dbg, item);
+		item_free(zone, item);
+		return null;
+	}
+	return item;
+}
+
+/** Allocates an item without an argument for its constructor. M_ZERO clears byte arrays; objects are cleared by ctor. */
+export function uma_zalloc<T extends object>(zone: uma_zone<T>, flags: number): T | null {
+	return uma_zalloc_arg(zone, null, flags);
+}
+
+/** Frees an item; null is allowed. @see uma_core.c uma_zfree_arg */
+export function uma_zfree<T extends object, A>(zone: uma_zone<T, A>, item: T | null): void {
+	if (item === null) return;
+	if (curthread.td_critnest !== 0) panic("uma_zfree_debug: called within spinlock or critical section");
+	charge(cost.uma_zfree);
+	if (zone.uz_dbg !== null) uma_dbg_free(zone.uz_dbg, item);
+	if (zone.uz_dtor !== null) zone.uz_dtor(item);
+	item_free(zone, item);
+}
+
+/** Onto the bucket the next allocation takes from, while there is room: what was freed last is used first. */
+function item_free<T extends object, A>(zone: uma_zone<T, A>, item: T): void {
+	const cache = zone.uz_cpu[curcpu()];
+	const bucket = cache.uc_allocbucket;
+	if (bucket.ub_cnt < zone.uz_bucket_size) {
+		bucket.ub_bucket[bucket.ub_cnt++] = item;
+		cache.uc_frees++;
+	} else cache_free(zone, cache, item);
+}
+
+function bucket_drain<T extends object, A>(zone: uma_zone<T, A>, bucket: uma_bucket<T>): void {
+	while (bucket.ub_cnt > 0) {
+		const item = bucket.ub_bucket[--bucket.ub_cnt]!;
+		bucket.ub_bucket[bucket.ub_cnt] = null;
+		zone_release(zone, item);
+	}
+}
+
+/** Gives the zone's full buckets back to the keg; the CPUs keep theirs. @see uma_core.c uma_zone_reclaim, UMA_RECLAIM_DRAIN */
+export function uma_zone_reclaim<T extends object, A>(zone: uma_zone<T, A>): void {
+	charge(cost.uma_bucket);
+	for (let bucket = zone.uz_buckets.pop(); bucket !== undefined; bucket = zone.uz_buckets.pop()) {
+		bucket_drain(zone, bucket);
+		zone.uz_spare.push(bucket);
+	}
+}
+
+/**
+ * Destroys a zone. Items still in use are lost: the message is FreeBSD's, and the leak stays known to uma_leaks.
+ *
+ * @returns how many items were lost
+ * @see uma_core.c uma_zdestroy, keg_dtor
+ */
+export function uma_zdestroy<T extends object, A>(zone: uma_zone<T, A>): number {
+	const state = zone.uz_state;
+	const at = state.zones.indexOf(zone as unknown as any_zone);
+	KASSERT(at >= 0, `uma_zdestroy: zone ${zone.uz_name} destroyed twice`);
+	state.zones.splice(at, 1);
+	uma_zone_reclaim(zone);
+	for (const cache of zone.uz_cpu) {
+		bucket_drain(zone, cache.uc_allocbucket);
+		bucket_drain(zone, cache.uc_freebucket);
+	}
+	const used = uma_zone_get_cur(zone);
+	if (used !== 0) {
+		state.lost.push({ zone: zone.uz_name, used });
+		if ((zone.uz_flags & UMA_ZONE_SECONDARY) === 0 && uma_printf.on !== null) {
+			const pages = Math.ceil((used * zone.uz_size) / PAGE_SIZE);
+			uma_printf.on(`Freed UMA keg (${zone.uz_name}) was not empty (${used} items).  Lost ${pages} pages of memory.`);
+		}
+	}
+	return used;
+}
+
+/** Makes M_NOWAIT allocations of the running kernel fail when the hook says so; null takes it away. @see fail(9) */
+export function uma_set_fault(fault: uma_fault | null): void {
+	uma().fault = fault;
+}
+
+/** The hook in force: malloc asks it too. */
+export function uma_get_fault(): uma_fault | null {
+	return uma().fault;
+}

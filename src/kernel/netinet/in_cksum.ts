@@ -1,0 +1,197 @@
+/**
+ * The Internet checksum, over bytes, chains and pseudo headers.
+ *
+ * Sums are of 16-bit words in network order, and kept folded. Long runs are added 32 bits at a time through a view of the
+ * storage; that works in either byte order, because the sum of swapped words is the swapped sum (RFC 1071, section 2B).
+ *
+ * In cost-only mode packets have no payload worth summing. There a sum over more than a maximum IP header, that is, over
+ * a transport payload, is charged but not made, and counts as 0: "correct" to whoever verifies, and what a sender then
+ * stores is not looked at. IP header sums, and those of segments without payload, are real in either mode.
+ *
+ * @see sys/amd64/amd64/in_cksum.c, netinet6/in6_cksum.c, ip_output.c in_delayed_cksum, RFC 1071
+ */
+import { CSUM_UDP, m_copyback, m_copydata, type mbuf } from "../mbuf/mbuf.ts";
+import { cost_only, KASSERT } from "../sched/kernel.ts";
+import { charge_bytes, cost } from "../sched/thread.ts";
+import { IPPROTO_UDP, in_get16, in_put16 } from "./in.ts";
+
+/** longest run summed in cost-only mode: a header with all options */
+const COST_ONLY_LIMIT = 60;
+/** shortest run for which the view pays */
+const VIEW_THRESHOLD = 64;
+
+/** 32-bit views of packet storage, made once for each mbuf or cluster; a memo, it holds no state of any kernel */
+const views = new WeakMap<Uint8Array, Int32Array>();
+
+function view_of(buf: Uint8Array): Int32Array {
+	let view = views.get(buf);
+	if (view === undefined) {
+		view = new Int32Array(buf.buffer, buf.byteOffset, buf.length >> 2);
+		views.set(buf, view);
+	}
+	return view;
+}
+
+/** Folds carries back in until 16 bits are left. */
+function fold(sum: number): number {
+	sum = (sum & 0xffff) + Math.floor(sum / 65536);
+	sum = (sum & 0xffff) + (sum >>> 16);
+	return (sum & 0xffff) + (sum >>> 16);
+}
+
+function swap(sum: number): number {
+	return ((sum & 0xff) << 8) | (sum >>> 8);
+}
+
+/** The folded sum of `len` bytes, the first of which is the high half of a word. */
+export function in_sum(buf: Uint8Array, off: number, len: number): number {
+	const end = off + len;
+	if (len < VIEW_THRESHOLD || (buf.byteOffset & 3) !== 0) {
+		let sum = 0;
+		let i = off;
+		for (; i + 1 < end; i += 2) sum += (buf[i] << 8) | buf[i + 1];
+		if (i < end) sum += buf[i] << 8;
+		return fold(sum);
+	}
+	// little-endian words at even offsets
+	let low = 0;
+	let high = 0;
+	let i = off;
+	for (; (i & 3) !== 0; i++) low += (i & 1) === 0 ? buf[i] : buf[i] << 8;
+	const view = view_of(buf);
+	const last = end >> 2;
+	let w = i >> 2;
+	for (; w < last - 3; w += 4) {
+		const a = view[w];
+		const b = view[w + 1];
+		const c = view[w + 2];
+		const d = view[w + 3];
+		low += (a & 0xffff) + (b & 0xffff) + (c & 0xffff) + (d & 0xffff);
+		high += (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16);
+	}
+	for (; w < last; w++) {
+		const a = view[w];
+		low += (a & 0xffff) + (a >>> 16);
+	}
+	for (i = w << 2; i < end; i++) low += (i & 1) === 0 ? buf[i] : buf[i] << 8;
+	const sum = fold(low + high);
+	return (off & 1) === 0 ? swap(sum) : sum;
+}
+
+/** The folded sum of `len` bytes of a chain from byte `skip` on. */
+function chain_sum(m: mbuf, skip: number, len: number): number {
+	let n: mbuf | null = m;
+	while (n !== null && skip >= n.m_len) {
+		skip -= n.m_len;
+		n = n.m_next;
+	}
+	let sum = 0;
+	let odd = false;
+	while (len > 0) {
+		KASSERT(n !== null, `in_cksum: out of data by ${len}`);
+		const mb: mbuf = n!;
+		const take = Math.min(mb.m_len - skip, len);
+		if (take > 0) {
+			const part = in_sum(mb.m_buf, mb.m_data + skip, take);
+			sum += odd ? swap(part) : part;
+			if ((take & 1) !== 0) odd = !odd;
+			len -= take;
+		}
+		skip = 0;
+		n = mb.m_next;
+	}
+	return fold(sum);
+}
+
+/** Checksum of bytes `skip` to `len` of a chain, complemented. @see in_cksum_skip */
+export function in_cksum_skip(m: mbuf, len: number, skip: number): number {
+	len -= skip;
+	charge_bytes(len, cost.in_cksum);
+	if (len > COST_ONLY_LIMIT && cost_only()) return 0;
+	return ~chain_sum(m, skip, len) & 0xffff;
+}
+
+/** Checksum of the first `len` bytes of a chain, complemented: 0 if a checksum among them is right. */
+export function in_cksum(m: mbuf, len: number): number {
+	return in_cksum_skip(m, len, 0);
+}
+
+/** Checksum of a 20-byte IP header at `off`. */
+export function in_cksum_hdr(buf: Uint8Array, off: number): number {
+	charge_bytes(20, cost.in_cksum);
+	let sum = 0;
+	for (let i = off; i < off + 20; i += 2) sum += (buf[i] << 8) | buf[i + 1];
+	return ~fold(sum) & 0xffff;
+}
+
+/** Adds two folded sums. */
+export function in_addword(sum: number, b: number): number {
+	return fold(sum + b);
+}
+
+/** The folded sum of a pseudo header: two addresses and, added up, protocol and length (and a partial sum). */
+export function in_pseudo(a: number, b: number, c: number): number {
+	return fold((a >>> 16) + (a & 0xffff) + (b >>> 16) + (b & 0xffff) + Math.floor(c / 65536) + (c & 0xffff));
+}
+
+/** The folded sum of the IPv6 pseudo header of the packet whose header is at `off`. @see in6_cksum.c in6_cksum_pseudo */
+export function in6_cksum_pseudo(buf: Uint8Array, off: number, len: number, nxt: number, csum: number): number {
+	let sum = csum + (len >>> 16) + (len & 0xffff) + nxt;
+	for (let i = off + 8; i < off + 40; i += 2) sum += (buf[i] << 8) | buf[i + 1];
+	// a zone embedded in a link-local address is not on the wire, and not in the sum
+	if (embedded(buf, off + 8)) sum -= in_get16(buf, off + 10);
+	if (embedded(buf, off + 24)) sum -= in_get16(buf, off + 26);
+	return fold(sum);
+}
+
+function embedded(buf: Uint8Array, off: number): boolean {
+	const first = buf[off];
+	if (first === 0xfe) return (buf[off + 1] & 0xc0) === 0x80;
+	return first === 0xff && ((buf[off + 1] & 0x0f) === 1 || (buf[off + 1] & 0x0f) === 2);
+}
+
+/** Checksum of an upper-layer packet behind an IPv6 header at the chain's start, complemented. @see in6_cksum.c in6_cksum */
+export function in6_cksum(m: mbuf, nxt: number, off: number, len: number): number {
+	charge_bytes(len + 40, cost.in_cksum);
+	if (len > COST_ONLY_LIMIT && cost_only()) return 0;
+	const pseudo = in6_cksum_pseudo(m.m_buf, m.m_data, len, nxt, 0);
+	return ~fold(pseudo + chain_sum(m, off, len)) & 0xffff;
+}
+
+/** Writes a 16-bit word into a chain. */
+function put16_at(m: mbuf, off: number, value: number): void {
+	if (off + 2 <= m.m_len) {
+		in_put16(m.m_buf, m.m_data + off, value);
+		return;
+	}
+	const word = new Uint8Array(2);
+	in_put16(word, 0, value);
+	m_copyback(m, off, 2, word);
+}
+
+function get16_at(m: mbuf, off: number): number {
+	if (off + 2 <= m.m_len) return in_get16(m.m_buf, m.m_data + off);
+	const word = new Uint8Array(2);
+	m_copydata(m, off, 2, word);
+	return in_get16(word, 0);
+}
+
+/** Completes a transport checksum that was left to the interface. The field has the sum of the pseudo header. */
+export function in_delayed_cksum(m: mbuf): void {
+	const buf = m.m_buf;
+	const ip = m.m_data;
+	const offset = (buf[ip] & 0x0f) << 2;
+	let csum: number;
+	if ((m.m_pkthdr.csum_flags & CSUM_UDP) !== 0) {
+		csum = in_cksum_skip(m, get16_at(m, offset + 4) + offset, offset);
+		if (csum === 0) csum = 0xffff;
+	} else csum = in_cksum_skip(m, in_get16(buf, ip + 2), offset);
+	put16_at(m, offset + m.m_pkthdr.csum_data, csum);
+}
+
+/** The same behind IPv6 headers; `plen` is the length behind them. @see ip6_output.c in6_delayed_cksum */
+export function in6_delayed_cksum(m: mbuf, plen: number, offset: number): void {
+	let csum = in_cksum_skip(m, offset + plen, offset);
+	if (csum === 0 && m.m_buf[m.m_data + 6] === IPPROTO_UDP) csum = 0xffff;
+	put16_at(m, offset + m.m_pkthdr.csum_data, csum);
+}

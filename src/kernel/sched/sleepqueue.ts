@@ -1,0 +1,248 @@
+/**
+ * Sleep and wakeup: threads wait on a channel (any object) until another thread wakes it.
+ *
+ * The lock given to msleep is released and the thread queued in one step, so no wakeup is lost. Timeouts are rounded up to
+ * clock ticks, as callouts are.
+ *
+ * @see kern_synch.c _sleep, subr_sleepqueue.c; kernel.md section 11.5
+ */
+import { Event } from "../../machine/event.ts";
+import { type Errno, EWOULDBLOCK } from "../errno.ts";
+import { type mtx, mtx_lock, mtx_lock_spin, mtx_release } from "../lock/mutex.ts";
+import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
+import { curkernel, KERNEL_GLOBAL, panic } from "./kernel.ts";
+import { advance, type Blocking, catch_up, cost, curthread, DONE, sync, sync_exactly, type thread } from "./thread.ts";
+import { interrupt, pcpu_find, sched_add, thread_inhibit } from "./ule.ts";
+
+export const sched_sleep = SDT_PROBE_DEFINE<[td: thread, wmesg: string]>("sched:::sleep");
+export const sched_wakeup = SDT_PROBE_DEFINE<[td: thread, by: thread]>("sched:::wakeup");
+
+class sleepq {
+	/** in order of arrival */
+	readonly sq_blocked: thread[] = [];
+}
+
+class sleepq_state {
+	readonly chains = new Map<object, sleepq>();
+	readonly free: sleepq[] = [];
+	/** wakeup calls that found a sleeper, for the statistics */
+	wakeups = 0;
+}
+
+const sleepqs = KERNEL_GLOBAL(() => new sleepq_state());
+
+export function wakeup_count(): number {
+	return sleepqs().wakeups;
+}
+
+class sleep_timeout extends Event {
+	private readonly td: thread;
+	constructor(td: thread) {
+		super();
+		this.td = td;
+	}
+	override fire(): void {
+		const td = this.td;
+		interrupt(pcpu_find(0), cost.timer_interrupt, () => {
+			const chan = td.td_wchan;
+			if (chan === null) return;
+			const state = sleepqs();
+			const sq = state.chains.get(chan) as sleepq;
+			sq.sq_blocked.splice(sq.sq_blocked.indexOf(td), 1);
+			if (sq.sq_blocked.length === 0) retire(state, chan, sq);
+			td.td_slpret = EWOULDBLOCK;
+			resume(td);
+		});
+	}
+}
+
+const timeouts = new WeakMap<thread, sleep_timeout>();
+
+function retire(state: sleepq_state, chan: object, sq: sleepq): void {
+	state.chains.delete(chan);
+	state.free.push(sq);
+}
+
+function sleepq_add(chan: object, wmesg: string): void {
+	const td = curthread;
+	if (td.td_no_sleeping !== 0)
+		panic(`sleepq_add: td ${td.td_name} to sleep on wchan ${wmesg} with sleeping prohibited`);
+	if (td.td_critnest !== 0) panic(`sleeping in a critical section: ${wmesg}`);
+	const state = sleepqs();
+	let sq = state.chains.get(chan);
+	if (sq === undefined) {
+		sq = state.free.pop() ?? new sleepq();
+		state.chains.set(chan, sq);
+	}
+	sq.sq_blocked.push(td);
+	td.td_wchan = chan;
+	td.td_wmesg = wmesg;
+	td.td_slpret = 0;
+	if (sched_sleep.on !== null) sched_sleep.on(td, wmesg);
+	thread_inhibit();
+}
+
+function resume(td: thread): void {
+	td.td_wchan = null;
+	if (td.td_timeout) {
+		td.td_timeout = false;
+		curkernel.machine.events.cancel(timeouts.get(td) as sleep_timeout);
+	}
+	sleepqs().wakeups++;
+	if (sched_wakeup.on !== null) sched_wakeup.on(td, curthread);
+	sched_add(td);
+}
+
+/** Queues the running thread on `chan` and lets go of `lock`, in one instant. The thread has synchronised, and yields next. */
+function sleep_now(chan: object, lock: mtx | null, wmesg: string, timo_ns: number): void {
+	const td = curthread;
+	if (lock !== null) mtx_release(lock);
+	sleepq_add(chan, wmesg);
+	if (timo_ns <= 0) return;
+	let timeout = timeouts.get(td);
+	if (timeout === undefined) {
+		timeout = new sleep_timeout(td);
+		timeouts.set(td, timeout);
+	}
+	td.td_timeout = true;
+	curkernel.machine.events.schedule(timeout, curkernel.machine.now + timo_ns);
+}
+
+/** Sleeps for `timo_ticks`, or else `timo_ns`; for ever when both are 0. */
+function* sleep_on(chan: object, wmesg: string, timo_ticks: number, timo_ns: number): Blocking<Errno> {
+	const td = curthread;
+	td.td_pending += cost.sleepq_sleep;
+	yield* sync_exactly();
+	sleep_now(chan, null, wmesg, timo_ticks > 0 ? tick_deadline(timo_ticks) : timo_ns);
+	yield;
+	return td.td_slpret;
+}
+
+/** Ticks to ns from now, ending on a clock tick. */
+function tick_deadline(timo_ticks: number): number {
+	if (timo_ticks <= 0) return 0;
+	const tick = curkernel.tick_ns;
+	const now = curkernel.machine.now;
+	return (Math.floor(now / tick) + timo_ticks) * tick - now;
+}
+
+/**
+ * Sleeps on `chan` until woken. Call right after a sync: no time passes between what the caller has just looked at and the
+ * sleep, as when the chain is locked meanwhile.
+ *
+ * @see subr_sleepqueue.c sleepq_lock, sleepq_add, sleepq_wait
+ */
+export function* sleepq_wait(chan: object, wmesg: string): Blocking<void> {
+	curthread.td_pending += cost.sleepq_sleep;
+	sleepq_add(chan, wmesg);
+	yield;
+}
+
+/**
+ * Sleeps on `chan`, giving up `lock` meanwhile.
+ *
+ * @param timo_ticks at most this many clock ticks; 0 for ever
+ * @returns 0, or EWOULDBLOCK when the time was up
+ */
+export function* msleep(
+	chan: object,
+	lock: mtx,
+	_priority: number,
+	wmesg: string,
+	timo_ticks: number,
+): Blocking<Errno> {
+	const td = curthread;
+	td.td_pending += cost.sleepq_sleep + cost.atomic;
+	if (!catch_up()) yield;
+	sleep_now(chan, lock, wmesg, tick_deadline(timo_ticks));
+	yield;
+	yield* mtx_lock(lock);
+	return td.td_slpret;
+}
+
+/** msleep for a spin mutex. */
+export function* msleep_spin(chan: object, lock: mtx, wmesg: string, timo_ticks: number): Blocking<Errno> {
+	const td = curthread;
+	td.td_pending += cost.sleepq_sleep + cost.atomic;
+	if (!catch_up()) yield;
+	sleep_now(chan, lock, wmesg, tick_deadline(timo_ticks));
+	yield;
+	yield* mtx_lock_spin(lock);
+	return td.td_slpret;
+}
+
+/** Sleeps on `chan` without a lock. */
+export function* tsleep(chan: object, _priority: number, wmesg: string, timo_ticks: number): Blocking<Errno> {
+	return yield* sleep_on(chan, wmesg, timo_ticks, 0);
+}
+
+/** Sleeps for `ns`. @see pause_sbt(9) */
+export function* pause_sbt(wmesg: string, ns: number): Blocking<void> {
+	yield* sleep_on({}, wmesg, 0, Math.max(1, Math.round(ns)));
+}
+
+/** Sleeps for some clock ticks. */
+export function* pause(wmesg: string, timo_ticks: number): Blocking<void> {
+	yield* sleep_on({}, wmesg, Math.max(1, timo_ticks), 0);
+}
+
+/** Wakes every thread sleeping on `chan`, in the order they went to sleep. */
+export function* wakeup(chan: object): Blocking<void> {
+	curthread.td_pending += cost.sleepq_wakeup;
+	yield* sync();
+	const state = sleepqs();
+	const sq = state.chains.get(chan);
+	if (sq === undefined) return;
+	state.chains.delete(chan);
+	for (const td of sq.sq_blocked) resume(td);
+	sq.sq_blocked.length = 0;
+	state.free.push(sq);
+	if (curthread.td_owepreempt) yield* sync();
+}
+
+function take(sq: sleepq, at: number, state: sleepq_state, chan: object): thread {
+	const td = sq.sq_blocked[at];
+	if (at === sq.sq_blocked.length - 1) sq.sq_blocked.pop();
+	else sq.sq_blocked.splice(at, 1);
+	if (sq.sq_blocked.length === 0) retire(state, chan, sq);
+	return td;
+}
+
+/** Wakes the sleeper of the best priority, the longest asleep among equals. */
+export function* wakeup_one(chan: object): Blocking<void> {
+	curthread.td_pending += cost.sleepq_wakeup;
+	yield* sync();
+	const state = sleepqs();
+	const sq = state.chains.get(chan);
+	if (sq === undefined) return;
+	let best = 0;
+	for (let i = 1; i < sq.sq_blocked.length; i++) {
+		if (sq.sq_blocked[i].td_priority < sq.sq_blocked[best].td_priority) best = i;
+	}
+	resume(take(sq, best, state, chan));
+	if (curthread.td_owepreempt) yield* sync();
+}
+
+/** Wakes the most recent sleeper: what task queues use from FreeBSD 13 on (wakeup_any). */
+export function wakeup_any(chan: object): Blocking<void> {
+	curthread.td_pending += cost.sleepq_wakeup;
+	return advance() ? wakeup_any_now(chan) : wakeup_any_later(chan);
+}
+
+function wakeup_any_now(chan: object): Blocking<void> {
+	const state = sleepqs();
+	const sq = state.chains.get(chan);
+	if (sq === undefined) return DONE;
+	resume(take(sq, sq.sq_blocked.length - 1, state, chan));
+	return curthread.td_owepreempt ? sync() : DONE;
+}
+
+function* wakeup_any_later(chan: object): Blocking<void> {
+	yield;
+	yield* wakeup_any_now(chan);
+}
+
+/** Whether anybody sleeps on `chan`; for assertions. */
+export function sleepq_waiters(chan: object): number {
+	return sleepqs().chains.get(chan)?.sq_blocked.length ?? 0;
+}

@@ -1,0 +1,248 @@
+/**
+ * Kernel threads as coroutines, and how they spend simulated time.
+ *
+ * A thread is a generator. `charge` moves its own clock ahead of the machine's; before it touches anything shared it
+ * synchronises, that is, it lets the machine catch up. If nothing else is due before then, the machine's clock simply
+ * jumps and the thread goes on without a switch; that is the common case, and what makes the simulator fast.
+ *
+ * @see docs/conventions.md; sys/proc.h struct thread
+ */
+import type { Costs } from "../../machine/cost/table.ts";
+import type { Cpu } from "../../machine/cpu.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { RandomStream } from "../../machine/random.ts";
+import type { vnet } from "./kernel.ts";
+
+/** May take a lock, sleep or spend simulated time; call it with `yield*`. */
+export type Blocking<T> = Iterable<void, T, void>;
+
+export const TDS_INACTIVE = 0;
+/** sleeping on a channel or blocked on a lock */
+export const TDS_INHIBITED = 1;
+export const TDS_RUNQ = 2;
+export const TDS_RUNNING = 3;
+
+/** Anything that a thread can wait for on a turnstile or by spinning: what the scheduler must know of a lock. */
+export interface Contested {
+	readonly lo_name: string;
+	/** the thread to lend priority to, if it is known */
+	owner(): thread | null;
+	/** the best priority among threads blocked here, PRI_MAX_IDLE + 1 if none */
+	waiting_priority(): number;
+	/** threads on CPUs that spin until it is released, in order of arrival */
+	readonly spinners: thread[];
+	/** the spinner that is on its way to try again */
+	granted: thread | null;
+	/** books time `td` has spun */
+	spun(td: thread, ns: number): void;
+}
+
+export class thread {
+	readonly td_tid: number;
+	td_name: string;
+	td_body: Iterator<void, unknown, void> | null = null;
+	/** what it runs from its first instruction on, until that makes td_body */
+	td_main: (() => Blocking<void>) | null = null;
+	td_state = TDS_INACTIVE;
+	td_priority: number;
+	/** without what others lend */
+	td_base_pri: number;
+	/** CPU it runs on, or ran on last */
+	td_cpu = 0;
+	td_pinned = 0;
+	/** sched_bind or a cpuset of one CPU: td_cpu never changes */
+	td_bound = false;
+	td_critnest = 0;
+	/** a better thread waits for this CPU; acted on when the last critical section ends */
+	td_owepreempt = false;
+	td_no_sleeping = 0;
+	td_epochnest = 0;
+	td_epochera = 0;
+	/** ns charged that the machine's clock has not seen yet */
+	td_pending = 0;
+	/** ns of CPU time used */
+	td_runtime = 0;
+	/** when it last left a CPU, ns */
+	td_ran = 0;
+	/** when its time slice began, ns of td_runtime */
+	td_slice = 0;
+	td_user = false;
+	td_vnet: vnet | null = null;
+	td_ucred: object | null = null;
+	td_wchan: object | null = null;
+	td_wmesg = "";
+	/** lock it waits for, blocked or spinning */
+	td_blocked: Contested | null = null;
+	td_spinning = false;
+	td_spin_since = 0;
+	/** what it spins on */
+	td_spinlock: Contested | null = null;
+	/** contested locks it owns, from which it may have been lent priority */
+	readonly td_contested: Contested[] = [];
+	/** result of the sleep: 0 or EWOULDBLOCK */
+	td_slpret = 0;
+	/** its sleep ends by itself: a timeout is scheduled */
+	td_timeout = false;
+	/** sleep queue and run queue links */
+	td_next: thread | null = null;
+	td_prev: thread | null = null;
+	td_slpnext: thread | null = null;
+	td_rqbucket = -1;
+	/** arrival order among spinners and sleepers */
+	td_slpseq = 0;
+	td_rw_rlocks = 0;
+	td_sx_slocks = 0;
+	td_exited = false;
+
+	constructor(tid: number, name: string, priority: number) {
+		this.td_tid = tid;
+		this.td_name = name;
+		this.td_priority = priority;
+		this.td_base_pri = priority;
+	}
+}
+
+/** stands in for the running thread while no simulated thread runs: set-up code, tests, the run loop itself */
+export const hostthread = new thread(0, "host", 255);
+
+/** the running thread; never null */
+export let curthread: thread = hostthread;
+/** the running kernel's costs in integer ns; a table of zeroes outside of any kernel would hide errors, so it starts empty */
+export let cost: Costs = {} as Costs;
+
+let machine: Machine;
+let cpu: Cpu;
+let jitter: RandomStream;
+let jitter_permille = 0;
+
+/** The scheduler's: says which thread runs, and where. */
+export function set_curthread(td: thread, on: Cpu): void {
+	curthread = td;
+	cpu = on;
+}
+
+/** The kernel's: says whose clock and costs are in force. */
+export function set_machine(m: Machine): void {
+	machine = m;
+	cost = m.costs;
+	cpu = m.cpus[0];
+	jitter = m.random.stream("jitter");
+	jitter_permille = m.profile.jitter_permille;
+	lead_ns = m.lead_ns;
+	curthread = hostthread;
+	hostthread.td_pending = 0;
+}
+
+/** CPU the running thread is on. */
+export function curcpu(): number {
+	return cpu.id;
+}
+
+/** Advances the running thread's own clock by `ns` (an integer). */
+export function charge(ns: number): void {
+	curthread.td_pending += ns;
+}
+
+/** Charges for `bytes` at a per-byte cost, given in picoseconds per byte as `cost` holds it. */
+export function charge_bytes(bytes: number, ps_per_byte: number): void {
+	curthread.td_pending += Math.floor((bytes * ps_per_byte) / 1000);
+}
+
+const finished: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** A Blocking<void> that is already over: what a plain function returns when it did not have to wait. */
+export const DONE: Blocking<any> & Iterator<void, any, void> = {
+	[Symbol.iterator]() {
+		return this;
+	},
+	next() {
+		return finished;
+	},
+};
+
+class Finished<T> implements Iterator<void, T, void> {
+	private readonly result: IteratorReturnResult<T>;
+	constructor(value: T) {
+		this.result = { done: true, value };
+	}
+	[Symbol.iterator](): this {
+		return this;
+	}
+	next(): IteratorReturnResult<T> {
+		return this.result;
+	}
+}
+
+const done_true = new Finished<unknown>(true);
+const done_false = new Finished<unknown>(false);
+const done_zero = new Finished<unknown>(0);
+const done_null = new Finished<unknown>(null);
+
+/** A Blocking<T> that is already over. The commonest values are made once. */
+export function done<T>(value: T): Blocking<T> {
+	if (value === (0 as T)) return done_zero as unknown as Blocking<T>;
+	if (value === (true as T)) return done_true as unknown as Blocking<T>;
+	if (value === (false as T)) return done_false as unknown as Blocking<T>;
+	if (value === (null as T)) return done_null as unknown as Blocking<T>;
+	return new Finished(value);
+}
+
+/** how far ahead of the machine's clock a thread may be when it touches something shared, ns; 0 for never */
+let lead_ns = 0;
+
+/**
+ * Makes sure that the running thread may touch shared things: that the machine's clock is not further behind its own than
+ * one cache line needs to travel, and that no preemption is owed. Two CPUs acting on one line within that time have no order
+ * in hardware either, so what such a thread does may be seen as much too early, but by no more.
+ *
+ * @returns true if so; false if something else is due first: the caller must `yield` at once, and is exactly up to date when it
+ * is resumed
+ */
+export function advance(): boolean {
+	const td = curthread;
+	if (td.td_pending <= lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) return true;
+	return catch_up();
+}
+
+/**
+ * As advance, but brings the machine's clock up to the running thread's exactly. For whoever stops running next: sleeping,
+ * spinning and blocking.
+ */
+export function catch_up(): boolean {
+	const td = curthread;
+	let pending = td.td_pending;
+	if (td.td_owepreempt && td.td_critnest === 0) return false;
+	if (pending === 0) return true;
+	if (td === hostthread) {
+		td.td_pending = 0;
+		return true;
+	}
+	if (jitter_permille !== 0) {
+		const draw = (jitter.uint32() >>> 16) - 32768;
+		pending += Math.trunc((pending * jitter_permille * draw) / 32_768_000);
+		td.td_pending = pending;
+	}
+	const events = machine.events;
+	const then = events.now + pending;
+	if (then >= events.nextTime || then > machine.horizon) return false;
+	events.now = then;
+	td.td_pending = 0;
+	td.td_runtime += pending;
+	cpu.busy_ns += pending;
+	machine.inline_events++;
+	return true;
+}
+
+function* wait_clock(): Blocking<void> {
+	yield;
+}
+
+/** Waits until the thread may touch shared things, see advance; a preemption point. */
+export function sync(): Blocking<void> {
+	return advance() ? DONE : wait_clock();
+}
+
+/** Waits until the machine's clock has caught up with the thread's exactly, see catch_up. */
+export function sync_exactly(): Blocking<void> {
+	return catch_up() ? DONE : wait_clock();
+}

@@ -1,0 +1,124 @@
+/** The event queue against the simplest queue there is: an array, sorted anew each time. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ReplayChooser } from "../../src/machine/chooser.ts";
+import { Call, Event, EventQueue } from "../../src/machine/event.ts";
+
+class Named extends Event {
+	readonly id: number;
+	private readonly log: number[];
+	constructor(id: number, log: number[]) {
+		super();
+		this.id = id;
+		this.log = log;
+	}
+	override fire(): void {
+		this.log.push(this.id);
+	}
+}
+
+type Operation = { do: "schedule"; id: number; delay: number } | { do: "cancel"; id: number } | { do: "step" };
+
+const EVENTS = 40;
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+	{
+		weight: 5,
+		arbitrary: fc.record({ do: fc.constant("schedule" as const), id: fc.nat(EVENTS - 1), delay: fc.nat(12) }),
+	},
+	{ weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), id: fc.nat(EVENTS - 1) }) },
+	{ weight: 3, arbitrary: fc.record({ do: fc.constant("step" as const) }) },
+);
+
+describe("EventQueue", () => {
+	test("fires as a sorted array would, ties in the order of scheduling, whatever is moved and cancelled", () => {
+		fc.assert(
+			fc.property(fc.array(operation, { maxLength: 400 }), (operations) => {
+				const queue = new EventQueue();
+				const fired: number[] = [];
+				const events = Array.from({ length: EVENTS }, (_, id) => new Named(id, fired));
+				let reference: { id: number; time: number; seq: number }[] = [];
+				const expected: number[] = [];
+				let seq = 0;
+				let now = 0;
+				for (const o of operations) {
+					if (o.do === "schedule") {
+						queue.schedule(events[o.id], now + o.delay);
+						reference = reference.filter((e) => e.id !== o.id);
+						reference.push({ id: o.id, time: now + o.delay, seq: seq++ });
+					} else if (o.do === "cancel") {
+						queue.cancel(events[o.id]);
+						reference = reference.filter((e) => e.id !== o.id);
+					} else {
+						const next = reference.sort((a, b) => a.time - b.time || a.seq - b.seq).shift();
+						expect(queue.step(Number.POSITIVE_INFINITY)).toBe(next !== undefined);
+						if (next !== undefined) {
+							expected.push(next.id);
+							now = next.time;
+						}
+					}
+					expect(queue.size).toBe(reference.length);
+					expect(queue.now).toBe(now);
+					expect(queue.nextTime).toBe(Math.min(Number.POSITIVE_INFINITY, ...reference.map((e) => e.time)));
+				}
+				expect(fired).toEqual(expected);
+				expect(queue.fired).toBe(expected.length);
+			}),
+			{ numRuns: 200 },
+		);
+	});
+
+	test("grows past its first 256 places", () => {
+		const queue = new EventQueue();
+		const fired: number[] = [];
+		for (let id = 0; id < 1000; id++) queue.schedule(new Named(id, fired), (id * 7919) % 1000);
+		while (queue.step(Number.POSITIVE_INFINITY));
+		expect(fired).toHaveLength(1000);
+		expect(fired.map((id) => (id * 7919) % 1000)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+	});
+
+	test("stops before what lies beyond the limit, and takes what lies on it", () => {
+		const queue = new EventQueue();
+		const fired: number[] = [];
+		queue.schedule(new Named(1, fired), 10);
+		queue.schedule(new Named(2, fired), 11);
+		expect(queue.step(9)).toBe(false);
+		expect(queue.step(10)).toBe(true);
+		expect(queue.step(10)).toBe(false);
+		expect(fired).toEqual([1]);
+	});
+
+	test("an event may schedule itself again, at the same time: it comes after those already there", () => {
+		const queue = new EventQueue();
+		const fired: string[] = [];
+		const again: Call = new Call(() => {
+			fired.push("again");
+			if (fired.length < 4) queue.schedule(again, 5);
+		});
+		queue.schedule(again, 5);
+		queue.schedule(new Call(() => fired.push("other")), 5);
+		while (queue.step(5));
+		expect(fired).toEqual(["again", "other", "again", "again"]);
+	});
+
+	test.each([-1, 4, Number.NaN])("refuses a time that is not to come: %d", (time) => {
+		const queue = new EventQueue();
+		queue.schedule(new Call(() => {}), 5);
+		queue.step(5);
+		expect(() => queue.schedule(new Call(() => {}), time)).toThrow(RangeError);
+	});
+
+	test("a chooser picks among equal times only, offered in the order of scheduling", () => {
+		const run = (script: number[]): { fired: number[]; taken: number[] } => {
+			const queue = new EventQueue();
+			const chooser = new ReplayChooser(script);
+			queue.chooser = chooser;
+			const fired: number[] = [];
+			for (const [id, time] of [5, 3, 5, 5, 9].entries()) queue.schedule(new Named(id, fired), time);
+			while (queue.step(Number.POSITIVE_INFINITY));
+			return { fired, taken: chooser.taken };
+		};
+		expect(run([])).toEqual({ fired: [1, 0, 2, 3, 4], taken: [0, 0] });
+		expect(run([2, 1])).toEqual({ fired: [1, 3, 2, 0, 4], taken: [2, 1] });
+		expect(run([7, 1])).toEqual({ fired: [1, 0, 3, 2, 4], taken: [0, 1] });
+	});
+});

@@ -1,0 +1,273 @@
+/** The command as people have it: the compiled program, in a process of its own. */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root } from "../support/source.ts";
+
+const bin = path.join(root, "bin/ifwg.mjs");
+let directory: string;
+
+/** What is tested is this tree, not what was compiled some time ago. */
+beforeAll(() => {
+	directory = mkdtempSync(path.join(tmpdir(), "ifwg-cli-"));
+	const tsc = path.join(root, "node_modules/typescript/bin/tsc");
+	execFileSync(process.execPath, [tsc, "-p", path.join(root, "tsconfig.build.json")], { cwd: root, stdio: "pipe" });
+}, 120_000);
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Ended {
+	status: number | null;
+	stdout: string;
+	stderr: string;
+}
+
+function ifwg(...argv: string[]): Ended {
+	const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...argv], {
+		cwd: directory,
+		encoding: "utf8",
+		maxBuffer: 2 ** 27,
+		env: { ...process.env, NO_COLOR: "1" },
+	});
+	return { status, stdout, stderr };
+}
+
+function file(name: string, text: string): string {
+	writeFileSync(path.join(directory, name), text);
+	return `./${name}`;
+}
+
+/** Little traffic, but all of the machine. */
+const SHORT = ["--duration", "2ms", "--warmup", "1ms", "--cost-only"];
+
+describe("help", () => {
+	test("without arguments, and with --help, is the same", () => {
+		const { status, stdout, stderr } = ifwg();
+		expect([status, stderr]).toEqual([0, ""]);
+		expect(stdout).toBe(ifwg("--help").stdout);
+		for (const command of ["compare", "run", "list", "scan", "blake2"]) expect(stdout).toContain(`\n  ${command}`);
+	});
+
+	test.each(["compare", "run", "scan", "blake2", "list"])("of %s ends with examples", (command) => {
+		const { status, stdout } = ifwg(command, "--help");
+		expect(status).toBe(0);
+		expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
+	});
+});
+
+describe("bad input: one line that says what is wrong, exit 2, nothing on stdout", () => {
+	test.each<[string, string[], RegExp]>([
+		["an unknown command", ["compute"], /^ifwg: unknown command 'compute'/],
+		["an unknown option", ["run", "--cpu", "4"], /^ifwg: unknown option '--cpu'/],
+		["an option without its value", ["run", "--cpus"], /^ifwg: option '--cpus <n>' argument missing/],
+		["0 CPUs", ["compare", "--cpus", "0"], /^ifwg: --cpus: "0" is not a whole number from 1 to 256/],
+		["MTU 10", ["run", "--mtu", "10"], /^ifwg: --mtu: "10" is not a whole number/],
+		["a negative time", ["run", "--duration=-5ms"], /^ifwg: --duration: "-5ms" is not a time/],
+		["an unknown machine", ["run", "--machine", "cray"], /^ifwg: --machine: no "cray"; there is xeon-d, vm,/],
+		["an unknown cipher in a list", ["compare", "--crypto", "own,rot13"], /^ifwg: --crypto: no "rot13"; there is own/],
+		["an unknown policy", ["compare", "--policy", "all-cpus,robin"], /^ifwg: --policy: no "robin"; there is all-cpus/],
+		[
+			"a policy file that is not there",
+			["run", "--policy", "./gone.mjs"],
+			/^ifwg: --policy .\/gone.mjs: there is no such file/,
+		],
+		["an unknown generation", ["run", "--generation", "2020"], /^ifwg: --generation: no "2020"; there is 2021-11, /],
+		["an unknown list", ["list", "planets"], /^ifwg: list: no "planets"; there is machines/],
+		["too many arguments", ["run", "fast"], /^ifwg: too many arguments for 'run'/],
+		["a driver that is not one", ["run", "--driver", "."], /^ifwg: --driver .: no if_wg.js in it/],
+		[
+			"a table that cannot be written",
+			["scan", "--cpus", "1", ...SHORT, "--write", "no/such/place"],
+			/^ifwg: --write no\/such\/place: there is no directory no\/such/,
+		],
+	])("%s", (_what, argv, expected) => {
+		const { status, stdout, stderr } = ifwg(...argv);
+		expect(stderr).toMatch(expected);
+		expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+		expect([status, stdout]).toEqual([2, ""]);
+	});
+
+	test.each<[string, string, RegExp]>([
+		["syntax.mjs", "export default {", /syntax.mjs: cannot be loaded: /],
+		["throws.mjs", "throw new Error('no');", /throws.mjs: cannot be loaded: no/],
+		["empty.mjs", "export default 5;", /empty.mjs: has no policy/],
+		[
+			"half.mjs",
+			"export default { name: 'h', description: 'h', encrypt_dispatch() {} };",
+			/half.mjs: its decrypt_dispatch/,
+		],
+		[
+			"late.mjs",
+			"export default { name: 'l', description: 'l', *encrypt_dispatch() { throw new Error('too late'); }, *decrypt_dispatch() {} };",
+			/late.mjs: encrypt_dispatch threw: too late/,
+		],
+		[
+			"plain.mjs",
+			"export default { name: 'p', description: 'p', encrypt_dispatch() {}, decrypt_dispatch() {} };",
+			/plain.mjs: encrypt_dispatch threw: /,
+		],
+	])("a policy: %s", (name, text, expected) => {
+		const { status, stdout, stderr } = ifwg("run", ...SHORT, "--policy", file(name, text));
+		expect(stderr).toMatch(expected);
+		expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+		expect([status, stdout]).toEqual([2, ""]);
+	});
+});
+
+describe("a run", () => {
+	test("has everything the report promises, as JSON", () => {
+		const { status, stdout, stderr } = ifwg("run", ...SHORT, "--policy", "all-cpus", "--seed", "0x7", "--json");
+		expect([status, stderr]).toEqual([0, ""]);
+		const result = JSON.parse(stdout);
+		expect(result).toMatchObject({ policy: "all-cpus", crypto: "own", cpus: 8, machine: "xeon-d", seed: 7 });
+		expect(result.fingerprint).toMatch(/^[0-9a-f]{16}$/);
+		expect(result.per_cpu).toHaveLength(8);
+		for (const field of [
+			"tasks_scheduled",
+			"tasks_useful",
+			"useful_task_share",
+			"throughput_bps",
+			"wakeups",
+			"ipis",
+			"context_switches",
+			"cpu_busy_ns",
+			"cpu_wasted_ns",
+			"energy_proxy_j",
+			"events",
+		]) {
+			expect(result[field], field).toBeGreaterThan(0);
+		}
+	});
+
+	test("is repeated by the line it prints, to the byte", () => {
+		const first = ifwg("run", ...SHORT, "--crypto", "ossl", "--seed", "9", "--json").stdout;
+		const words = (JSON.parse(first).command as string).replace(/^npx ifwg /, "").split(" ");
+		expect(ifwg(...words, "--json").stdout).toBe(first);
+	});
+
+	test("of a policy file that does as round-robin does and is called so goes as round-robin", () => {
+		const copy = file(
+			"copy.mjs",
+			`export default ({ GROUPTASK_ENQUEUE, load, store, mp_ncpus }) => ({
+				name: "round-robin",
+				description: "the same again",
+				*encrypt_dispatch(sc) {
+					const cpu = ((yield* load(sc, "sc_encrypt_last_cpu")) + 1) % mp_ncpus();
+					yield* store(sc, "sc_encrypt_last_cpu", cpu);
+					yield* GROUPTASK_ENQUEUE(sc.sc_encrypt[cpu]);
+				},
+				*decrypt_dispatch(sc) {
+					const cpu = ((yield* load(sc, "sc_decrypt_last_cpu")) + 1) % mp_ncpus();
+					yield* store(sc, "sc_decrypt_last_cpu", cpu);
+					yield* GROUPTASK_ENQUEUE(sc.sc_decrypt[cpu]);
+				},
+			});`,
+		);
+		const print = (policy: string) =>
+			JSON.parse(ifwg("run", ...SHORT, "--policy", policy, "--json").stdout).fingerprint;
+		expect(print(copy)).toBe(print("round-robin"));
+	});
+
+	test("whose kernel panics says so as FreeBSD does, with CPUs, locks and the line that repeats it; exit 3", () => {
+		// waking a task that was never attached is a broken rule of gtaskqueue
+		const bad = file(
+			"bad.mjs",
+			`export default ({ GROUPTASK_ENQUEUE }) => ({
+				name: "bad",
+				description: "enqueues what is no task",
+				*encrypt_dispatch(sc) { yield* GROUPTASK_ENQUEUE({ gt_taskqueue: null }); },
+				*decrypt_dispatch(sc) {},
+			});`,
+		);
+		const { status, stdout, stderr } = ifwg("run", ...SHORT, "--policy", bad);
+		expect([status, stdout]).toEqual([3, ""]);
+		expect(stderr).toMatch(/^panic: queue == NULL\ncpuid = \d\ntime = /);
+		expect(stderr.match(/^ {2}cpuid = \d curthread = /gm)).toHaveLength(8);
+		expect(stderr).toMatch(/\nRepeat it with: npx ifwg run --policy \.\/bad\.mjs .*--seed 0x1\n$/);
+	});
+});
+
+describe("a comparison", () => {
+	test("is the same with 1 and with 2 workers, to the byte", () => {
+		const compare = (workers: string) =>
+			ifwg("compare", ...SHORT, "--crypto", "own", "--seeds", "2", "--no-atom", "--json", "--workers", workers);
+		const one = compare("1");
+		expect(one.status).toBe(0);
+		expect(compare("2").stdout).toBe(one.stdout);
+		const { runs, summary } = JSON.parse(one.stdout);
+		expect(runs.map((run: { policy: string; seed: number }) => `${run.policy} ${run.seed}`)).toEqual([
+			"all-cpus 1",
+			"all-cpus 2",
+			"round-robin 1",
+			"round-robin 2",
+		]);
+		expect(summary.throughput_ratio).toBeGreaterThan(0);
+	});
+
+	test("as text ends with a fingerprint and a line that repeats each run", () => {
+		const { status, stdout } = ifwg("compare", ...SHORT, "--seeds", "1", "--no-atom");
+		expect(status).toBe(0);
+		expect(stdout).not.toContain("\x1b[");
+		expect(stdout.match(/^ {2}[0-9a-f]{16} {2}npx ifwg run --policy /gm)).toHaveLength(4);
+	});
+});
+
+test("lists can be read by people and by programs", () => {
+	expect(ifwg("list").stdout).toMatch(/^machines\n {2}xeon-d: /);
+	expect(JSON.parse(ifwg("list", "policies", "--json").stdout).map((policy: { name: string }) => policy.name)).toEqual([
+		"all-cpus",
+		"round-robin",
+		"linux-style",
+	]);
+	const costs = JSON.parse(ifwg("list", "costs", "--json").stdout);
+	for (const cost of costs)
+		expect(cost, cost.name).toMatchObject({ unit: expect.any(String), source: expect.any(String) });
+});
+
+test("generations are listed with what is different about them", () => {
+	const generations = JSON.parse(ifwg("list", "generations", "--json").stdout);
+	expect(generations.map(({ name, dispatch, aead }: Record<string, string>) => [name, dispatch, aead])).toEqual([
+		["2021-11", "all-cpus", "own"],
+		["2021-11-rr", "round-robin", "own"],
+		["2022-09", "round-robin", "ocf"],
+		["main", "round-robin", "ocf"],
+		["blake2-library", "round-robin", "ocf"],
+	]);
+	expect(ifwg("list", "generations").stdout).toMatch(/^2021-11 +all-cpus +own +own +own /m);
+});
+
+test("the three ways to BLAKE2s stand side by side, as text and as JSON", () => {
+	const { status, stdout, stderr } = ifwg("blake2");
+	expect([status, stderr]).toEqual([0, ""]);
+	// only a digest of full length is right without its length: 16 bytes, with a key and without
+	expect(stdout.match(/\(a\) .* WRONG$/gm)).toHaveLength(2);
+	expect(stdout.match(/\([bc]\) .* right$/gm)).toHaveLength(8);
+	const { rows } = JSON.parse(ifwg("blake2", "--json").stdout);
+	expect(rows).toHaveLength(4);
+	for (const { digest_length, auth_xform, altered, library, blaketwo, reference } of rows) {
+		expect(auth_xform.right).toBe(digest_length === 32);
+		for (const answer of [altered, library, blaketwo]) expect(answer).toEqual({ digest: reference, right: true });
+	}
+});
+
+test("Ctrl-C in the middle of a comparison: exit 130, and no file is left", async () => {
+	const out = path.join(directory, "out");
+	const child = spawn(process.execPath, [bin, "scan", "--duration", "500ms", "--workers", "2", "--write", out], {
+		cwd: directory,
+		stdio: ["ignore", "pipe", "pipe"],
+	});
+	const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+	await new Promise((resolve) => setTimeout(resolve, 1500));
+	child.kill("SIGINT");
+	expect(await ended).toBe(130);
+	expect(readdirSync(directory).filter((name) => name.startsWith("out"))).toEqual([]);
+});
+
+test("a scan writes its table whole", () => {
+	const { status, stderr } = ifwg("scan", "--cpus", "1,2", ...SHORT, "--write", "scan.md");
+	expect(status).toBe(0);
+	expect(stderr).toMatch(/(^|\n)wrote scan\.md\n$/);
+	expect(readFileSync(path.join(directory, "scan.md"), "utf8")).toMatch(/^# From 2 to 64 CPUs\n/);
+});

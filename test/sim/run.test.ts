@@ -1,0 +1,74 @@
+/** Whole runs, as short as they can be and still show the rule. Two processes and several workers: cli.test.ts. */
+import { describe, expect, test } from "vitest";
+import { GENERATIONS, parseRunOptions, type RawRunOptions } from "../../sim/options.ts";
+import type { RunResult } from "../../sim/result.ts";
+import { simulate } from "../../sim/run.ts";
+
+async function result(raw: RawRunOptions): Promise<RunResult> {
+	return (await simulate(parseRunOptions({ duration: "2ms", warmup: "1ms", ...raw }))).result;
+}
+
+test("the same options give the same result, to the last field", async () => {
+	expect(await result({ policy: "all-cpus" })).toEqual(await result({ policy: "all-cpus" }));
+});
+
+test("another seed gives another run", async () => {
+	expect((await result({ seed: "2" })).fingerprint).not.toBe((await result({ seed: "3" })).fingerprint);
+});
+
+describe("cost-only leaves out arithmetic, not one event", () => {
+	test.each([
+		["own", "all-cpus", false],
+		["ossl", "round-robin", false],
+		["cryptosoft", "linux-style", true],
+	])("%s, %s, udp %s", async (crypto, policy, udp) => {
+		const options = { crypto, policy, udp, ...(udp ? { bandwidth: "300M" } : {}) };
+		const real = await result(options);
+		const cheap = await result({ ...options, costOnly: true });
+		expect(cheap.fingerprint).toBe(real.fingerprint);
+		expect({ ...cheap, command: "", cost_only: false }).toEqual({ ...real, command: "" });
+	});
+});
+
+describe("every generation of the driver runs under either policy, and leaves nothing behind", () => {
+	test.each(GENERATIONS.flatMap((generation) => ["all-cpus", "round-robin"].map((policy) => [generation, policy])))(
+		"%s, %s",
+		async (generation, policy) => {
+			const run = await result({ generation, policy, costOnly: true });
+			expect(run).toMatchObject({ generation, policy });
+			expect(run.throughput_bps).toBeGreaterThan(1e8);
+		},
+	);
+
+	test("and what was changed can be measured: 2021-11 takes the queue's mutex to see how long it is", async () => {
+		const options = { policy: "round-robin", crypto: "own", costOnly: true };
+		const old = await result({ ...options, generation: "2021-11" });
+		expect(old.fingerprint).not.toBe((await result({ ...options, generation: "2022-09" })).fingerprint);
+	});
+});
+
+describe("traffic flows, and nothing is left behind (a run that leaks panics)", () => {
+	test.each<[string, RawRunOptions]>([
+		// slices are long, and the receiver reads seldom
+		["on one CPU", { cpus: "1", duration: "20ms" }],
+		["on 64 CPUs", { machine: "server-64", policy: "all-cpus" }],
+		["in a virtual machine", { machine: "vm" }],
+		["on release 14.0 with its epair", { release: "14.0" }],
+		["over the netisr epair on release 14.0", { release: "14.0", epair: "netisr" }],
+		["from the server", { reverse: true }],
+		["in four streams", { streams: "4" }],
+		["in datagrams", { udp: true, bandwidth: "200M", length: "500" }],
+		["with a large MTU", { mtu: "8920" }],
+		["with a small MTU", { mtu: "576" }],
+	])("%s", async (_what, raw) => {
+		const run = await result({ costOnly: true, ...raw });
+		expect(run.throughput_bps).toBeGreaterThan(1e6);
+		expect(run.tasks_useful).toBeGreaterThan(0);
+		expect(run.tasks_useful).toBeLessThanOrEqual(run.tasks_run);
+		for (const cpu of run.per_cpu) {
+			expect(cpu.busy_ns + cpu.wake_ns + cpu.poll_ns + cpu.idle_ns).toBe(run.duration_ns);
+		}
+		const awake = run.cpu_busy_ns + run.cpu_wake_ns + run.cpu_poll_ns + run.cpu_idle_ns;
+		expect(awake).toBe(run.duration_ns * run.cpus);
+	});
+});

@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+import SummaryReporter from "./scripts/summary-reporter.mjs";
+
+export default defineConfig({
+	test: {
+		include: ["test/**/*.test.ts"],
+		pool: "threads",
+		// a limit for hangs, far above what the slowest test needs on a busy machine; nothing here asserts on wall-clock time
+		testTimeout: 240_000,
+		// A forgotten `.only` or a missing snapshot is a failure everywhere, not on CI alone. `npx vitest run FILE -u` writes snapshots.
+		allowOnly: false,
+		update: "none",
+		reporters: ["default", new SummaryReporter()],
+	},
+});

@@ -4,6 +4,7 @@ import SummaryReporter from "./scripts/summary-reporter.mjs";
 export default defineConfig({
 	test: {
 		include: ["test/**/*.test.ts"],
+		setupFiles: ["test/properties.ts"],
 		pool: "threads",
 		// a limit for hangs, far above what the slowest test needs on a busy machine; nothing here asserts on wall-clock time
 		testTimeout: 240_000,

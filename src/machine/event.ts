@@ -6,26 +6,30 @@
  */
 import type { Chooser } from "./chooser.ts";
 
-/** Something that will happen. Long-lived: a CPU, a callout or an IPI line owns one and schedules it again and again. */
-export abstract class Event {
+/** What happens when an event fires. */
+export interface Target {
+	fire(): void;
+}
+
+/**
+ * Something that will happen. Long-lived: a CPU, a callout or an IPI line owns one and schedules it again and again. One
+ * class for all of them, so that the queue meets objects of one shape only.
+ */
+export class Event {
+	readonly target: Target;
 	/** when it fires, integer ns; meaningful only while scheduled */
 	time = 0;
 	/** order among equal times: the order of scheduling */
 	seq = 0;
 	/** position in the heap, -1 when not scheduled */
 	slot = -1;
-	abstract fire(): void;
-}
 
-/** An event that calls a function once; for set-up code and tests, not for hot paths. */
-export class Call extends Event {
-	private readonly fn: () => void;
-	constructor(fn: () => void) {
-		super();
-		this.fn = fn;
+	constructor(target: Target) {
+		this.target = target;
 	}
-	override fire(): void {
-		this.fn();
+
+	get scheduled(): boolean {
+		return this.slot >= 0;
 	}
 }
 
@@ -101,7 +105,7 @@ export class EventQueue {
 		if (event.slot === 0) this.pop(event);
 		else this.cancel(event);
 		this.fired++;
-		event.fire();
+		event.target.fire();
 		return true;
 	}
 

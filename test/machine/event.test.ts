@@ -2,20 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ReplayChooser } from "../../src/machine/chooser.ts";
-import { Call, Event, EventQueue } from "../../src/machine/event.ts";
+import { Event, EventQueue } from "../../src/machine/event.ts";
 
-class Named extends Event {
-	readonly id: number;
-	private readonly log: number[];
-	constructor(id: number, log: number[]) {
-		super();
-		this.id = id;
-		this.log = log;
-	}
-	override fire(): void {
-		this.log.push(this.id);
-	}
-}
+const calls = (fire: () => void): Event => new Event({ fire });
+
+const named = (id: number, log: number[]): Event => calls(() => log.push(id));
 
 type Operation = { do: "schedule"; id: number; delay: number } | { do: "cancel"; id: number } | { do: "step" };
 
@@ -35,7 +26,7 @@ describe("EventQueue", () => {
 			fc.property(fc.array(operation, { maxLength: 400 }), (operations) => {
 				const queue = new EventQueue();
 				const fired: number[] = [];
-				const events = Array.from({ length: EVENTS }, (_, id) => new Named(id, fired));
+				const events = Array.from({ length: EVENTS }, (_, id) => named(id, fired));
 				let reference: { id: number; time: number; seq: number }[] = [];
 				const expected: number[] = [];
 				let seq = 0;
@@ -70,7 +61,7 @@ describe("EventQueue", () => {
 	test("grows past its first 256 places", () => {
 		const queue = new EventQueue();
 		const fired: number[] = [];
-		for (let id = 0; id < 1000; id++) queue.schedule(new Named(id, fired), (id * 7919) % 1000);
+		for (let id = 0; id < 1000; id++) queue.schedule(named(id, fired), (id * 7919) % 1000);
 		while (queue.step(Number.POSITIVE_INFINITY));
 		expect(fired).toHaveLength(1000);
 		expect(fired.map((id) => (id * 7919) % 1000)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
@@ -79,8 +70,8 @@ describe("EventQueue", () => {
 	test("stops before what lies beyond the limit, and takes what lies on it", () => {
 		const queue = new EventQueue();
 		const fired: number[] = [];
-		queue.schedule(new Named(1, fired), 10);
-		queue.schedule(new Named(2, fired), 11);
+		queue.schedule(named(1, fired), 10);
+		queue.schedule(named(2, fired), 11);
 		expect(queue.step(9)).toBe(false);
 		expect(queue.step(10)).toBe(true);
 		expect(queue.step(10)).toBe(false);
@@ -90,21 +81,32 @@ describe("EventQueue", () => {
 	test("an event may schedule itself again, at the same time: it comes after those already there", () => {
 		const queue = new EventQueue();
 		const fired: string[] = [];
-		const again: Call = new Call(() => {
+		const again: Event = calls(() => {
 			fired.push("again");
 			if (fired.length < 4) queue.schedule(again, 5);
 		});
 		queue.schedule(again, 5);
-		queue.schedule(new Call(() => fired.push("other")), 5);
+		queue.schedule(
+			calls(() => fired.push("other")),
+			5,
+		);
 		while (queue.step(5));
 		expect(fired).toEqual(["again", "other", "again", "again"]);
 	});
 
 	test.each([-1, 4, Number.NaN])("refuses a time that is not to come: %d", (time) => {
 		const queue = new EventQueue();
-		queue.schedule(new Call(() => {}), 5);
+		queue.schedule(
+			calls(() => {}),
+			5,
+		);
 		queue.step(5);
-		expect(() => queue.schedule(new Call(() => {}), time)).toThrow(RangeError);
+		expect(() =>
+			queue.schedule(
+				calls(() => {}),
+				time,
+			),
+		).toThrow(RangeError);
 	});
 
 	test("a chooser picks among equal times only, offered in the order of scheduling", () => {
@@ -113,7 +115,7 @@ describe("EventQueue", () => {
 			const chooser = new ReplayChooser(script);
 			queue.chooser = chooser;
 			const fired: number[] = [];
-			for (const [id, time] of [5, 3, 5, 5, 9].entries()) queue.schedule(new Named(id, fired), time);
+			for (const [id, time] of [5, 3, 5, 5, 9].entries()) queue.schedule(named(id, fired), time);
 			while (queue.step(Number.POSITIVE_INFINITY));
 			return { fired, taken: chooser.taken };
 		};

@@ -39,7 +39,9 @@ export const CALLOUT_RETURNUNLOCKED = 0x10;
 
 type callout_func = (arg: never) => Blocking<void>;
 
-export class callout extends Event {
+export class callout {
+	/** at its tick, in the callout wheel */
+	readonly c_event = new Event(this);
 	c_func: callout_func | null = null;
 	c_arg: unknown = null;
 	c_flags = 0;
@@ -48,7 +50,7 @@ export class callout extends Event {
 	c_lockflags = 0;
 	c_vnet: vnet | null = null;
 	/** its tick has come: it waits for the softclock thread */
-	override fire(): void {
+	fire(): void {
 		wheel().expired.push(this);
 	}
 }
@@ -73,8 +75,10 @@ const wheel = KERNEL_GLOBAL(() => new callwheel());
  * The clock interrupt of all CPUs. Busy CPUs take it every tick; it is not scheduled while every CPU is idle and no callout
  * is due, as FreeBSD's event timers skip ticks.
  */
-class hardclock extends Event {
-	override fire(): void {
+class hardclock {
+	readonly event = new Event(this);
+
+	fire(): void {
 		const now_tick = ticks();
 		const w = wheel();
 		const machine = curkernel.machine;
@@ -103,7 +107,7 @@ class hardclock extends Event {
 		const tick = busy ? next : Math.max(next, w.queue.nextTime);
 		if (tick === Number.POSITIVE_INFINITY) return;
 		const time = tick * curkernel.tick_ns;
-		if (this.slot < 0 || this.time > time) machine.events.schedule(this, time);
+		if (!this.event.scheduled || this.event.time > time) machine.events.schedule(this.event, time);
 	}
 }
 
@@ -206,7 +210,7 @@ export function* callout_reset<T>(
 	c.c_arg = arg;
 	c.c_vnet = curthread.td_vnet;
 	c.c_flags |= CALLOUT_PENDING | CALLOUT_ACTIVE;
-	w.queue.schedule(c, ticks() + Math.max(1, Math.floor(to_ticks)));
+	w.queue.schedule(c.c_event, ticks() + Math.max(1, Math.floor(to_ticks)));
 	w.clock.arm(w);
 	return cancelled;
 }
@@ -218,7 +222,7 @@ function has_lock(c: callout): boolean {
 function unlink(w: callwheel, c: callout): void {
 	const at = w.expired.indexOf(c);
 	if (at >= 0) w.expired.splice(at, 1);
-	w.queue.cancel(c);
+	w.queue.cancel(c.c_event);
 	c.c_flags &= ~CALLOUT_PENDING;
 }
 
@@ -280,9 +284,9 @@ export function callout_deactivate(c: callout): void {
 
 /** Starts the ticking again when a CPU stops being idle. */
 function hardclock_resume(): void {
-	const clock = wheel().clock;
+	const clock = wheel().clock.event;
 	const time = (ticks() + 1) * curkernel.tick_ns;
-	if (clock.slot < 0 || clock.time > time) curkernel.machine.events.schedule(clock, time);
+	if (!clock.scheduled || clock.time > time) curkernel.machine.events.schedule(clock, time);
 }
 
 SYSINIT("softclock", SI_SUB_SOFTINTR, SI_ORDER_FIRST, function* () {

@@ -35,13 +35,13 @@ export function wakeup_count(): number {
 	return sleepqs().wakeups;
 }
 
-class sleep_timeout extends Event {
+class sleep_timeout {
+	readonly event = new Event(this);
 	private readonly td: thread;
 	constructor(td: thread) {
-		super();
 		this.td = td;
 	}
-	override fire(): void {
+	fire(): void {
 		const td = this.td;
 		interrupt(pcpu_find(0), cost.timer_interrupt, () => {
 			const chan = td.td_wchan;
@@ -86,7 +86,7 @@ function resume(td: thread): void {
 	td.td_wchan = null;
 	if (td.td_timeout) {
 		td.td_timeout = false;
-		curkernel.machine.events.cancel(timeouts.get(td) as sleep_timeout);
+		curkernel.machine.events.cancel((timeouts.get(td) as sleep_timeout).event);
 	}
 	sleepqs().wakeups++;
 	if (sched_wakeup.on !== null) sched_wakeup.on(td, curthread);
@@ -105,7 +105,7 @@ function sleep_now(chan: object, lock: mtx | null, wmesg: string, timo_ns: numbe
 		timeouts.set(td, timeout);
 	}
 	td.td_timeout = true;
-	curkernel.machine.events.schedule(timeout, curkernel.machine.now + timo_ns);
+	curkernel.machine.events.schedule(timeout.event, curkernel.machine.now + timo_ns);
 }
 
 /** Sleeps for `timo_ticks`, or else `timo_ns`; for ever when both are 0. */

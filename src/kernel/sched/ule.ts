@@ -46,8 +46,10 @@ const STAT_TICK_NS = Math.round(1_000_000_000 / STATHZ);
 /** sched_slice: a tenth of a second in statclock ticks */
 const SLICE_NS = 12 * STAT_TICK_NS;
 
-/** One CPU as the scheduler sees it: struct pcpu and struct tdq. As an event it is "the current stretch of work is over". */
-export class pcpu extends Event {
+/** One CPU as the scheduler sees it: struct pcpu and struct tdq. */
+export class pcpu {
+	/** the current stretch of work is over */
+	readonly stretch = new Event(this);
 	readonly pc_cpuid: number;
 	readonly cpu: Cpu;
 	pc_curthread: thread;
@@ -69,14 +71,13 @@ export class pcpu extends Event {
 	switch_left = 0;
 	/** when the last interrupt that hit a spinning thread is over: until then it does not look at its lock */
 	intr_end = 0;
-	readonly ipi: ipi_event;
+	readonly ipi: ipi_line;
 	private readonly heads: (thread | null)[] = new Array(NQUEUES).fill(null);
 	private readonly tails: (thread | null)[] = new Array(NQUEUES).fill(null);
 	private bits_high = 0;
 	private bits_low = 0;
 
 	constructor(cpu: Cpu) {
-		super();
 		this.pc_cpuid = cpu.id;
 		this.cpu = cpu;
 		this.pc_idlethread = new thread(100_001 - 1_000 + cpu.id, `idle: cpu${cpu.id}`, PRI_MAX_IDLE);
@@ -84,7 +85,7 @@ export class pcpu extends Event {
 		this.pc_idlethread.td_bound = true;
 		this.pc_idlethread.td_state = TDS_RUNNING;
 		this.pc_curthread = this.pc_idlethread;
-		this.ipi = new ipi_event(this);
+		this.ipi = new ipi_line(this);
 		cpu.enterIdle(0, 0);
 	}
 
@@ -163,8 +164,8 @@ export class pcpu extends Event {
 	}
 
 	/** The stretch of work that was under way is over. */
-	override fire(): void {
-		const now = this.time;
+	fire(): void {
+		const now = this.stretch.time;
 		const td = this.pc_curthread;
 		account(this, td, now - this.stretch_start);
 		td.td_pending = 0;
@@ -174,13 +175,13 @@ export class pcpu extends Event {
 }
 
 /** IPI_PREEMPT on its way to a CPU; one at a time, as in the APIC's request register. */
-class ipi_event extends Event {
+class ipi_line {
+	readonly event = new Event(this);
 	private readonly pc: pcpu;
 	constructor(pc: pcpu) {
-		super();
 		this.pc = pc;
 	}
-	override fire(): void {
+	fire(): void {
 		const pc = this.pc;
 		pc.cpu.ipis_received++;
 		pc.tdq_owepreempt = false;
@@ -262,7 +263,7 @@ function start_stretch(pc: pcpu): void {
 	pc.stretch_start = events.now;
 	const td = pc.pc_curthread;
 	if (td.td_spinning) return;
-	events.schedule(pc, events.now + td.td_pending);
+	events.schedule(pc.stretch, events.now + td.td_pending);
 }
 
 /** Calls a new thread's main function, in the thread: what a plain function does before it first waits is the thread's, too. */
@@ -426,7 +427,7 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 		if (state.clock_resume !== null) state.clock_resume();
 	} else {
 		account(pc, td, now - pc.stretch_start);
-		if (pc.slot >= 0) remaining = pc.time - now;
+		if (pc.stretch.scheduled) remaining = pc.stretch.time - now;
 	}
 	pc.stretch_start = now;
 	// the handler's effects come after the wakeup and the interrupts before it, but not after the work it interrupts
@@ -444,7 +445,7 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 	if (td !== pc.pc_idlethread && pc.tdq_lowpri < td.td_priority) {
 		if (td.td_critnest > 0) td.td_owepreempt = true;
 		else {
-			events.cancel(pc);
+			events.cancel(pc.stretch);
 			td.td_pending = td.td_spinning ? 0 : remaining + spent - pc.intr_left - pc.switch_left;
 			preempt(pc, td);
 			return;
@@ -455,11 +456,11 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 		td.td_pending = 0;
 		td.td_spin_since += spent;
 		pc.intr_end = now + pc.intr_left;
-		if (pc.slot >= 0 && pc.time < pc.intr_end) events.schedule(pc, pc.intr_end);
+		if (pc.stretch.scheduled && pc.stretch.time < pc.intr_end) events.schedule(pc.stretch, pc.intr_end);
 		return;
 	}
 	td.td_pending = remaining + spent;
-	events.schedule(pc, now + td.td_pending);
+	events.schedule(pc.stretch, now + td.td_pending);
 }
 
 /** @see sched_ule.c sched_shouldpreempt */
@@ -547,9 +548,9 @@ function ipi_cpu(pc: pcpu): void {
 	sender.td_pending += cost.ipi_send;
 	machine.ipis++;
 	if (sched_ipi.on !== null) sched_ipi.on(sender.td_cpu, pc.pc_cpuid);
-	if (pc.ipi.slot < 0) {
+	if (!pc.ipi.event.scheduled) {
 		const delay = sender === hostthread ? 0 : sender.td_pending;
-		machine.events.schedule(pc.ipi, machine.events.now + delay + cost.ipi_latency);
+		machine.events.schedule(pc.ipi.event, machine.events.now + delay + cost.ipi_latency);
 	}
 }
 
@@ -666,10 +667,10 @@ export function spin_grant(lock: Contested): void {
 function spin_wake(td: thread): void {
 	const events = curkernel.machine.events;
 	const pc = pcpu_find(td.td_cpu);
-	if (pc.slot >= 0) return;
+	if (pc.stretch.scheduled) return;
 	const releaser_ahead = curthread === hostthread ? 0 : curthread.td_pending;
 	const seen = Math.max(events.now + releaser_ahead + cost.line_transfer, pc.intr_end);
-	events.schedule(pc, seen + cost.lock_delay + cost.atomic);
+	events.schedule(pc.stretch, seen + cost.lock_delay + cost.atomic);
 }
 
 /** The spinner stops spinning, whatever the reason, and its time is booked. */

@@ -4,7 +4,17 @@
  * It is written under a temporary name, in large pieces, and gets its own when it is complete. What goes wrong with the disk
  * is the reader's to put right, so it ends the run with one line.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	constants,
+	fstatSync,
+	openSync,
+	readSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { UsageError } from "../errors.ts";
 import { grouped } from "../units.ts";
 
@@ -46,6 +56,18 @@ export function leftovers(file: string, pid: number): string[] {
 
 function cannotWrite(file: string, error: unknown): UsageError {
 	return new UsageError(`cannot write ${file}: ${(error as Error).message.split("\n")[0]}`);
+}
+
+/** Writes a file whole or not at all. */
+export function writeWhole(file: string, text: string): void {
+	const part = partName(file, process.pid);
+	try {
+		writeFileSync(part, text);
+		renameSync(part, file);
+	} catch (error) {
+		rmSync(part, { force: true });
+		throw cannotWrite(file, error);
+	}
 }
 
 export class OutFile {

@@ -1,0 +1,60 @@
+/** What the commands of `ifwg` share: options that describe a run, and making many runs with progress. */
+import type { Command } from "commander";
+import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
+import { parseInteger } from "../units.ts";
+
+export interface CommonFlags extends RawRunOptions {
+	readonly seeds?: string;
+	readonly workers?: string;
+	readonly json?: boolean;
+}
+
+/** more threads than any host has cores */
+const WORKERS_MAX = 256;
+
+export function print(text: string): void {
+	process.stdout.write(`${text}\n`);
+}
+
+/** The options every simulating command has. */
+export function machineOptions(command: Command): Command {
+	return command
+		.option("--machine <name>", `machine profile: ifwg list machines (default: ${DEFAULT_MACHINE})`)
+		.option("--release <release>", "FreeBSD release: 13.0 or 14.0 (default: 13.0)")
+		.option("--generation <name>", `driver: ${GENERATIONS.join(", ")} (default: ${DEFAULT_GENERATION})`)
+		.option("--epair <kind>", "netisr (2021) or taskqueue (2022 on) (default: the release's)")
+		.option("--streams <n>", "parallel iperf3 streams (default: 1)")
+		.option("--udp", "UDP instead of TCP")
+		.option("--reverse", "the server sends")
+		.option("--bandwidth <rate>", "rate of each stream, such as 500M; 0 for no limit (default: 0, with --udp 1G)")
+		.option("--length <bytes>", "payload of each datagram (default: what fits the tunnel)")
+		.option("--mtu <bytes>", "MTU of the tunnel (default: 1420)")
+		.option("--duration <time>", "measured time, such as 20ms or 1s (default: 20ms)")
+		.option("--warmup <time>", "traffic before that, not measured (default: 10ms)")
+		.option("--cost-only", "charge for the ciphers but do not compute them: faster, and the identical schedule")
+		.option("--driver <dir>", "another driver with the same entry points, compiled")
+		.option("--json", "print JSON")
+		.option("--workers <n>", "worker threads (default: all cores of this computer)");
+}
+
+export function parseWorkers(text: string | undefined): number | undefined {
+	return text === undefined ? undefined : parseInteger("--workers", text, 1, WORKERS_MAX);
+}
+
+/** Fails early, before workers start, if a policy or the driver cannot be loaded. */
+export async function checkModules(driver: string | null, policies: readonly string[]): Promise<void> {
+	const { loadDriver, loadPolicy } = await import("../driver.ts");
+	const loaded = await loadDriver(driver);
+	for (const policy of policies) await loadPolicy(loaded, policy);
+}
+
+export async function runMany(what: string, jobs: readonly RunOptions[], workers: number | undefined) {
+	const { runAll } = await import("../pool.ts");
+	const { startProgress } = await import("../progress.ts");
+	const progress = startProgress(what);
+	try {
+		return await runAll(jobs, { workers, onDone: progress.update });
+	} finally {
+		progress.finish();
+	}
+}

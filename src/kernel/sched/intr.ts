@@ -26,16 +26,33 @@ export class swi_cookie {
 	}
 }
 
+/** a handler that has run this often in one epoch section leaves it for a moment: hw.intr_epoch_batch */
+const INTR_EPOCH_BATCH = 1000;
+
+/**
+ * Runs the handler as often as it was asked for, then waits. All passes share one epoch section, so the thread stays pinned as
+ * long as requests keep coming: only once it has nothing left to do may it be taken to another CPU.
+ *
+ * @see kern_intr.c ithread_loop
+ */
 function* ithread_loop(cookie: swi_cookie): Blocking<void> {
 	for (;;) {
+		let passes = 0;
+		if (cookie.net) NET_EPOCH_ENTER();
 		yield* sync_exactly();
 		while (cookie.it_need) {
 			cookie.it_need = false;
-			if (cookie.net) NET_EPOCH_ENTER();
 			yield* cookie.handler();
-			if (cookie.net) NET_EPOCH_EXIT();
+			if (cookie.net && ++passes >= INTR_EPOCH_BATCH) {
+				NET_EPOCH_EXIT();
+				passes = 0;
+				NET_EPOCH_ENTER();
+			}
 			yield* sync_exactly();
 		}
+		if (cookie.net) NET_EPOCH_EXIT();
+		yield* sync_exactly();
+		if (cookie.it_need) continue;
 		// no time passes between the last look at it_need and the wait, so no request is lost
 		cookie.it_waiting = true;
 		thread_inhibit();

@@ -12,6 +12,8 @@ export interface Priorities {
 	readonly SWI_NET: number;
 	readonly SWI_CLOCK: number;
 	readonly SWI_TQ: number;
+	/** the last priority of interrupt threads */
+	readonly PRI_MAX_ITHD: number;
 	readonly PRI_MIN_KERN: number;
 	readonly PSOCK: number;
 	readonly PWAIT: number;
@@ -29,6 +31,7 @@ const freebsd13: Priorities = {
 	SWI_NET: 28,
 	SWI_CLOCK: 40,
 	SWI_TQ: 48,
+	PRI_MAX_ITHD: 47,
 	PRI_MIN_KERN: 80,
 	PSOCK: 104,
 	PWAIT: 108,
@@ -44,6 +47,7 @@ const freebsd14: Priorities = {
 	SWI_NET: 8,
 	SWI_CLOCK: 8,
 	SWI_TQ: 8,
+	PRI_MAX_ITHD: 15,
 	PRI_MIN_KERN: 48,
 	PSOCK: 72,
 	PWAIT: 76,

@@ -62,8 +62,6 @@ export class thread {
 	td_pending = 0;
 	/** ns of CPU time used */
 	td_runtime = 0;
-	/** when it last left a CPU, ns */
-	td_ran = 0;
 	/** when its time slice began, ns of td_runtime */
 	td_slice = 0;
 	td_user = false;

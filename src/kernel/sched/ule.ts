@@ -2,7 +2,7 @@
  * The scheduler: ULE's per-CPU run queues, priorities, preemption, idle loop and work stealing.
  *
  * Modelled: bucketed run queues, head insertion of preempted threads, binding and pinning, CPU affinity, the choice of an
- * idle CPU, remote preemption by IPI, the idle thread that polls before it halts, stealing by idle CPUs.
+ * idle CPU, remote preemption by IPI, the idle thread that polls before it halts, stealing by idle CPUs and by those about to be.
  * Simplified: user threads keep a fixed priority instead of an interactivity score and share one queue with the rest instead
  * of the calendar queue; there is no long-term balancer; the cost of the tdq and thread locks is charged, but nobody waits
  * for them.
@@ -330,17 +330,20 @@ function preempt(pc: pcpu, td: thread): void {
 
 /** Gives the CPU to the next thread; `td` has been put wherever it belongs. */
 function mi_switch(pc: pcpu, td: thread): void {
-	const machine = curkernel.machine;
-	td.td_ran = machine.events.now;
 	td.td_owepreempt = false;
-	const next = tdq_choose(pc);
+	const state = ule();
+	// whoever goes to sleep and leaves nothing behind looks for work elsewhere first: the idle thread need not run at all
+	const next =
+		pc.tdq_load === 0 && state.transferable > 0 && td.td_state === TDS_INHIBITED
+			? (tdq_steal(pc, state) ?? pc.pc_idlethread)
+			: tdq_choose(pc);
 	if (next === td) {
 		td.td_state = TDS_RUNNING;
 		td.td_pending += pc.intr_left + pc.switch_left;
 		start_stretch(pc);
 		return;
 	}
-	if (ule().spinning.length > 0) spin_owner_left(td);
+	if (state.spinning.length > 0) spin_owner_left(td);
 	switch_in(pc, td, next);
 }
 
@@ -381,7 +384,11 @@ function sched_idletd(pc: pcpu): void {
 		return;
 	}
 	const state = ule();
-	if (state.transferable > 0 && tdq_idled(pc, state)) return;
+	const stolen = state.transferable > 0 ? tdq_steal(pc, state) : null;
+	if (stolen !== null) {
+		switch_in(pc, pc.pc_idlethread, stolen);
+		return;
+	}
 	const now = curkernel.machine.events.now;
 	const window = Math.floor(now / STAT_TICK_NS);
 	if (window !== pc.tdq_window) {
@@ -393,21 +400,25 @@ function sched_idletd(pc: pcpu): void {
 	pc.cpu.enterIdle(now, polls ? state.poll_ns : 0);
 }
 
-/** Looks for a CPU with more than one thread and takes the best that may move. */
-function tdq_idled(pc: pcpu, state: ule_state): boolean {
+/**
+ * Takes the best thread that may move from the CPU that has most of them, of those with more than one; null if there is none.
+ * The thief pays, before the thread goes on.
+ *
+ * @see sched_ule.c tdq_trysteal, tdq_idled, tdq_move
+ */
+function tdq_steal(pc: pcpu, state: ule_state): thread | null {
 	let victim: pcpu | null = null;
 	for (const other of state.pcpus) {
 		if (other === pc || other.tdq_transferable === 0 || other.tdq_load < 2) continue;
 		if (victim === null || other.tdq_load > victim.tdq_load) victim = other;
 	}
-	if (victim === null) return false;
+	if (victim === null) return null;
 	const td = victim.runq_steal();
-	if (td === null) return false;
+	if (td === null) return null;
 	victim.runq_remove(td);
 	pc.tdq_load++;
 	td.td_pending += cost.sched_add + cost.sched_add_lines * cost.line_transfer;
-	switch_in(pc, pc.pc_idlethread, td);
-	return true;
+	return td;
 }
 
 /**
@@ -478,20 +489,16 @@ function sched_pickcpu(td: thread, state: ule_state): pcpu {
 	if (td.td_pinned > 0 || td.td_bound || state.pcpus.length === 1) return last;
 	const self = curthread === hostthread ? last : state.pcpus[curthread.td_cpu];
 	const pri = td.td_priority;
-	if (state.intr_nesting > 0 && pri < priorities().PRI_MIN_KERN && sched_shouldpreempt(pri, self.tdq_lowpri, false)) {
-		return self;
-	}
-	if (last.tdq_load === 0) {
-		const affinity_ns = Math.max(1, Math.floor(curkernel.hz / 1000)) * curkernel.tick_ns;
-		if (curkernel.machine.events.now - td.td_ran <= affinity_ns) return last;
-	}
+	// an interrupt thread stays near the interrupt that wakes it
+	const interrupt = state.intr_nesting > 0 && pri <= priorities().PRI_MAX_ITHD;
+	const prefer = interrupt ? self : last;
+	if (prefer.tdq_load === 0) return prefer;
 	let best: pcpu | null = null;
 	let best_metric = 0;
 	for (const pc of state.pcpus) {
-		const lowpri = pc.tdq_load === 0 ? PRI_MAX_IDLE : pc.tdq_lowpri;
-		// idle first, then CPUs where it would run at once, then any; within these the least loaded, ties by the dice
-		const rank = lowpri >= PRI_MIN_IDLE ? 0 : pri < lowpri ? 1 : 2;
-		const metric = rank * 0x1000000 + pc.tdq_load * 256 - (pc === last ? 64 : 0) + (state.random.uint32() >>> 27);
+		// CPUs where it would run at once, an idle one first, then any; within these the least loaded, ties by the dice
+		const rank = pc.tdq_load === 0 || pri < pc.tdq_lowpri ? 0 : 1;
+		const metric = rank * 0x1000000 + pc.tdq_load * 256 - (pc === prefer ? 64 : 0) + (state.random.uint32() >>> 27);
 		if (best === null || metric < best_metric) {
 			best = pc;
 			best_metric = metric;

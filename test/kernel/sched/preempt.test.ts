@@ -6,15 +6,19 @@ import { swi_add, swi_sched } from "../../../src/kernel/sched/intr.ts";
 import { type Kernel, sbinuptime, set_curkernel } from "../../../src/kernel/sched/kernel.ts";
 import { uthread_add } from "../../../src/kernel/sched/kthread.ts";
 import { pause_sbt, tsleep, wakeup } from "../../../src/kernel/sched/sleepqueue.ts";
-import { type Blocking, charge, curcpu, sync, type thread } from "../../../src/kernel/sched/thread.ts";
+import { type Blocking, charge, curcpu, sync, TDS_RUNQ, type thread } from "../../../src/kernel/sched/thread.ts";
 import {
 	critical_enter,
 	critical_exit,
+	interrupt,
+	pcpu_find,
+	sched_add,
 	sched_bind,
 	sched_off_cpu,
 	sched_on_cpu,
 	sched_pin,
 	sched_unpin,
+	thread_inhibit,
 	userret,
 } from "../../../src/kernel/sched/ule.ts";
 import { bootOn, exact, finish, pass, start, work } from "./support.ts";
@@ -37,6 +41,20 @@ function waiter(kernel: Kernel, chan: object, priority: number, cpu: number): { 
 		for (;;) {
 			yield* tsleep(chan, 0, "-", 0);
 			ran.push(sbinuptime());
+		}
+	});
+	pass(kernel, 1_000_000);
+	return { td, ran };
+}
+
+/** A thread that waits as an interrupt thread does, on no channel, and notes on which CPUs it has run. */
+function sleeper(kernel: Kernel, priority: number): { td: thread; ran: number[] } {
+	const ran: number[] = [];
+	const td = start(kernel, "ithread", priority, -1, function* () {
+		for (;;) {
+			thread_inhibit();
+			yield;
+			ran.push(curcpu());
 		}
 	});
 	pass(kernel, 1_000_000);
@@ -167,6 +185,22 @@ describe("an interrupt", () => {
 		expect(ran[0] - slept).toBe(3_000_000 + costs.timer_interrupt + enqueue + path + costs.context_switch);
 	});
 
+	test("wakes an interrupt thread on its own CPU if that is idle, else where least waits, and takes nobody's place for it", () => {
+		const kernel = bootOn({ cpus: 4 });
+		for (const busy of [false, true]) {
+			const { td, ran } = sleeper(kernel, 40);
+			const user = busy ? start(kernel, "busy", 152, 0, () => work(900_000)) : null;
+			pass(kernel, 300_000);
+			const before = ran.length;
+			interrupt(pcpu_find(0), 100, () => sched_add(td));
+			pass(kernel, 300_000);
+			expect(ran).toHaveLength(before + 1);
+			if (busy) expect(ran[before]).not.toBe(0);
+			else expect(ran[before]).toBe(0);
+			if (user !== null) finish(kernel, [user]);
+		}
+	});
+
 	test("delays the thread it interrupts by what it takes", () => {
 		const kernel = bootOn({ cpus: 1 });
 		let took = 0;
@@ -273,6 +307,27 @@ describe("stealing", () => {
 	});
 });
 
+describe("going idle", () => {
+	test("a CPU takes what waits elsewhere as soon as its last thread sleeps: its idle thread does not run in between", () => {
+		const kernel = bootOn({ cpus: 2 });
+		start(kernel, "long", 24, 0, () => work(900_000));
+		const short = start(kernel, "short", 24, 1, function* () {
+			yield* work(300_000);
+			yield* pause_sbt("rest", 200_000);
+		});
+		pass(kernel, 150_000);
+		const waits = start(kernel, "waits", 152, -1, () => work(50_000));
+		const cpu = kernel.machine.cpus[1];
+		pass(kernel, 50_000);
+		const before = cpu.context_switches;
+		expect(waits.td_runtime).toBe(0);
+		pass(kernel, 260_000);
+		expect(waits.td_cpu).toBe(1);
+		expect(short.td_wmesg).toBe("rest");
+		expect(cpu.context_switches - before).toBe(1);
+	});
+});
+
 describe("user threads", () => {
 	test("share a CPU by time slices of a tenth of a second, taken at the end of a system call", () => {
 		const kernel = bootOn({ cpus: 1 });
@@ -325,6 +380,40 @@ describe("software interrupts", () => {
 		finish(kernel, [td]);
 		pass(kernel, 1_000_000);
 		expect(runs).toBe(2);
+	});
+
+	test("share one epoch section over all passes: preempted between two, the thread stays on its CPU", () => {
+		const kernel = bootOn({ cpus: 2 });
+		const chan = {};
+		const { td: better } = waiter(kernel, chan, 24, 0);
+		const away: number[] = [];
+		const on: number[] = [];
+		const cookie = swi_add(
+			"swi",
+			function* (): Blocking<void> {
+				on.push(curcpu());
+				if (on.length > 4) return;
+				cookie.it_need = true;
+				critical_enter();
+				yield* wakeup(chan);
+				critical_exit(); // what it owes is paid when the pass is over
+			},
+			28,
+			true,
+		);
+		const stop = sched_off_cpu.listen((td) => {
+			if (td === cookie.it_thread && td.td_state === TDS_RUNQ) away.push(td.td_pinned);
+		});
+		(cookie.it_thread as thread).td_cpu = 0;
+		const td = start(kernel, "asks", 24, 1, function* () {
+			yield* swi_sched(cookie);
+		});
+		finish(kernel, [td]);
+		pass(kernel, 1_000_000);
+		stop();
+		expect(better.td_runtime).toBeGreaterThan(0);
+		expect(on).toEqual([0, 0, 0, 0, 0]);
+		expect(away).toEqual([1, 1, 1, 1]);
 	});
 
 	test("may be bound to a CPU", () => {

@@ -90,6 +90,7 @@ async function policyKernel() {
 		mp_ncpus: kernel.mp_ncpus,
 		curcpu: thread.curcpu,
 		charge: thread.charge,
+		charge_task: gtaskqueue.charge_task,
 		GROUPTASK_ENQUEUE: gtaskqueue.GROUPTASK_ENQUEUE,
 		TASK_ENQUEUED: gtaskqueue.TASK_ENQUEUED,
 	};

@@ -41,6 +41,17 @@ const server_cstates: readonly CState[] = [
 	{ name: "C6", exit_latency_ns: 133_000, residency_ns: 600_000, power: 0.05 },
 ];
 
+/** a line between two cores of a Broadwell die; the table's value is a large Skylake's */
+const broadwell_line: CostOverrides = {
+	line_transfer: {
+		value: 42,
+		range: [40, 53],
+		unit: "ns",
+		source:
+			"Broadwell E5-2660 v4, L2 to L2, modified, same socket: 40.3-42.3 ns (Intel Memory Latency Checker, Intel forum topic 700477); E5-2695 v4 44 ns (core-to-core-latency)",
+	},
+};
+
 const xeonD: MachineProfile = {
 	name: "xeon-d",
 	description: "8-core server of 2021, bare metal: Xeon D-1541 class, 2.4 GHz under load, hyper-threading off",
@@ -53,7 +64,7 @@ const xeonD: MachineProfile = {
 	active_w: 5.6,
 	cstates: server_cstates,
 	jitter_permille: 100,
-	costs: {},
+	costs: broadwell_line,
 	source: "Intel: D-1541 2.1 GHz base, 2.7 turbo, 45 W for 8 cores; intel_idle.c skx C-states; jitter: estimate",
 };
 
@@ -66,6 +77,7 @@ const vm: MachineProfile = {
 	// one state: HLT leaves to the hypervisor, which finds the vCPU's thread again a few microseconds later
 	cstates: [{ name: "HLT", exit_latency_ns: 8_000, residency_ns: 0, power: 0.2 }],
 	costs: {
+		...broadwell_line,
 		ipi_send: {
 			value: 4800,
 			range: [2000, 8000],

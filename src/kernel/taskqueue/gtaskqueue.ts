@@ -48,6 +48,18 @@ export class grouptask {
 	gt_uniq: object | null = null;
 	gt_name = "";
 	gt_cpu = -1;
+	/** CPU that had the line of ta_flags and of the queue link last; -1 before any had */
+	ta_lastcpu = -1;
+}
+
+/**
+ * Charges for a look at a task's flags: their line comes here if another CPU had it. Its own CPU takes it back before each run,
+ * to clear TASK_ENQUEUED.
+ */
+export function charge_task(gt: grouptask): void {
+	const td = curthread;
+	if (gt.ta_lastcpu !== td.td_cpu && gt.ta_lastcpu >= 0) td.td_pending += cost.line_transfer;
+	gt.ta_lastcpu = td.td_cpu;
 }
 
 export class gtaskqueue {
@@ -101,6 +113,7 @@ export function* GROUPTASK_ENQUEUE(gt: grouptask): Blocking<Errno> {
 	if (queue === null) panic("queue == NULL");
 	curthread.td_pending += cost.taskqueue_enqueue;
 	yield* mtx_lock_spin(queue.tq_mutex);
+	charge_task(gt);
 	if ((gt.ta_flags & TASK_ENQUEUED) !== 0) {
 		if (gtask_coalesced.on !== null) gtask_coalesced.on(gt, curthread);
 		yield* mtx_unlock_spin(queue.tq_mutex);
@@ -129,6 +142,7 @@ function* gtaskqueue_thread_loop(queue: gtaskqueue): Blocking<void> {
 		let in_epoch = false;
 		while (queue.tq_queue.length > 0) {
 			const gt = queue.tq_queue.shift() as grouptask;
+			charge_task(gt);
 			gt.ta_flags &= ~TASK_ENQUEUED;
 			queue.tq_running = gt;
 			queue.tq_seq++;

@@ -16,10 +16,11 @@ export const hardware_costs = defineCosts({
 			"line owned by another core of the socket: blind CAS 47.5 ns, CAS 101.9 ns (perfbook); one-way message 20-51 ns (core-to-core-latency)",
 	},
 	ipi_send: {
-		value: 1600,
-		range: [1200, 2000],
+		value: 520,
+		range: [300, 1600],
 		unit: "cycles",
-		source: "sender side of an asynchronous IPI to an idle CPU, Westmere; lkml 2012-02-06",
+		source:
+			"the APIC's part of an asynchronous IPI to an idle CPU: 1600 cycles in all on the sender's side, 1200 when a store to a monitored line takes the IPI's place (Westmere; lkml 2012-02-06), and the atomic on the target's pc_ipi_bitmap; what is queued for the target is charged apart",
 	},
 	ipi_latency: {
 		value: 500,
@@ -32,7 +33,7 @@ export const hardware_costs = defineCosts({
 		range: [500, 2000],
 		unit: "cycles",
 		source:
-			"interrupt entry, EOI and return: 3645 cycles send-to-handled (KVM IPIv v7) less the sender's 1600 and the wire; estimate",
+			"interrupt entry, EOI and return; with sending and the wire it must stay below 3645 cycles send-to-handled in a guest with IPI virtualisation (KVM IPIv v7); estimate",
 	},
 	context_switch: {
 		value: 1500,

@@ -17,11 +17,11 @@ export const scheduler_costs = defineCosts({
 			"sched_pickcpu over one topology level, runq_add, tdq_notify; instruction estimate, no published figure (calibration 0.7)",
 	},
 	sched_add_lines: {
-		value: 2,
-		range: [1, 4],
+		value: 6,
+		range: [4, 15],
 		unit: "count",
 		source:
-			"cache lines taken from the target CPU by a remote sched_add (its tdq lock, the thread's lock): a count, times line_transfer",
+			"cache lines a wakeup takes from the target CPU, a count, times line_transfer: of 15 that it wrote last (13.0's sleepqueue, struct thread, tdq, pcpu), those that wait for one another by atomics or pointers: sleep queue chain, sleepqueue, thread, tdq_lock, tdq with run queue, flags of its running thread; with sleepq_wakeup and sched_add 970 cycles, 1200 in Linux for a call queued to a polling CPU (lkml 2012-02-06)",
 	},
 	sleepq_sleep: {
 		value: 200,
@@ -53,7 +53,8 @@ export const scheduler_costs = defineCosts({
 		value: 5,
 		range: [2, 10],
 		unit: "cycles",
-		source: "loop iteration over a task's ta_flags; the line's transfer is charged separately",
+		source:
+			"loop iteration over a task's ta_flags, a load and a branch; the line's transfer is charged apart (charge_task)",
 	},
 	callout_reset: {
 		value: 120,

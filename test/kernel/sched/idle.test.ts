@@ -190,9 +190,9 @@ describe("a virtual machine", () => {
 		const [metal, virtual] = [measure("xeon-d"), measure("vm")];
 		const ns = (cycles: number): number => Math.round(cycles / 2.4);
 		expect([metal.ipis, virtual.ipis]).toEqual([1, 1]);
-		expect(virtual.sender_ns - metal.sender_ns).toBe(ns(4800) - ns(1600));
+		expect(virtual.sender_ns - metal.sender_ns).toBe(ns(4800) - ns(520));
 		expect(virtual.interrupt_ns - metal.interrupt_ns).toBe(ns(2400) - ns(900));
 		expect([metal.wake_ns, virtual.wake_ns]).toEqual([2_000, 8_000]);
-		expect(virtual.latency - metal.latency).toBe(ns(4800) - ns(1600) + ns(2400) - ns(900) + 6_000);
+		expect(virtual.latency - metal.latency).toBe(ns(4800) - ns(520) + ns(2400) - ns(900) + 6_000);
 	});
 });

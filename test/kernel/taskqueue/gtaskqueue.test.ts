@@ -4,8 +4,11 @@ import { describe, expect, test } from "vitest";
 import { EAGAIN, EINVAL } from "../../../src/kernel/errno.ts";
 import { in_net_epoch } from "../../../src/kernel/lock/epoch.ts";
 import { type Kernel, sbinuptime } from "../../../src/kernel/sched/kernel.ts";
-import { type Blocking, curcpu, curthread } from "../../../src/kernel/sched/thread.ts";
+import { pause_sbt } from "../../../src/kernel/sched/sleepqueue.ts";
+import { type Blocking, curcpu, curthread, done } from "../../../src/kernel/sched/thread.ts";
+import { sched_bind } from "../../../src/kernel/sched/ule.ts";
 import {
+	charge_task,
 	GROUPTASK_ENQUEUE,
 	GROUPTASK_INIT,
 	grouptask,
@@ -175,6 +178,31 @@ describe("enqueue", () => {
 		for (const stop of stops) stop();
 		expect(runs).toHaveLength(2);
 		expect(events).toEqual(["enqueued", "coalesced", "enqueued", "coalesced", "coalesced", "coalesced"]);
+	});
+
+	test("moves the line of the task's flags: whoever looks pays for it once, until the task's own CPU has taken it back to run", () => {
+		const kernel = bootOn({ cpus: 2 });
+		const { costs } = kernel.machine;
+		const group = group_on(kernel);
+		const gt = new grouptask();
+		GROUPTASK_INIT(gt, 0, () => done(undefined), null);
+		const paid: number[] = [];
+		const look = () => {
+			const before = curthread.td_pending;
+			charge_task(gt);
+			paid.push(curthread.td_pending - before);
+		};
+		on(kernel, function* () {
+			yield* taskqgroup_attach_cpu(group, gt, {}, 1, "task");
+			look();
+			yield* GROUPTASK_ENQUEUE(gt);
+			yield* pause_sbt("runs", 1_000_000);
+			look();
+			look();
+			yield* sched_bind(1);
+			look();
+		});
+		expect(paid).toEqual([0, costs.line_transfer, 0, costs.line_transfer]);
 	});
 
 	test("is never lost: after the last enqueue there is a run that began later", () => {

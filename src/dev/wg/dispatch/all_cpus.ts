@@ -8,13 +8,14 @@
 import { load } from "../../../kernel/lock/atomic.ts";
 import { mp_ncpus } from "../../../kernel/sched/kernel.ts";
 import { type Blocking, charge, cost } from "../../../kernel/sched/thread.ts";
-import { GROUPTASK_ENQUEUE, type grouptask, TASK_ENQUEUED } from "../../../kernel/taskqueue/gtaskqueue.ts";
+import { charge_task, GROUPTASK_ENQUEUE, type grouptask, TASK_ENQUEUED } from "../../../kernel/taskqueue/gtaskqueue.ts";
 import type { wg_softc } from "../if_wg_var.ts";
 import type { dispatch_policy } from "./policy.ts";
 
 function* wake_all(tasks: grouptask[]): Blocking<void> {
 	for (let i = 0; i < mp_ncpus(); i++) {
 		charge(cost.task_flag_read);
+		charge_task(tasks[i]);
 		if (((yield* load(tasks[i], "ta_flags")) & TASK_ENQUEUED) !== 0) continue;
 		yield* GROUPTASK_ENQUEUE(tasks[i]);
 	}

@@ -36,18 +36,18 @@ describe("5 ms of one TCP stream after 5 ms", () => {
 			].join("  "),
 		);
 		expect(lines.join("\n")).toMatchInlineSnapshot(`
-			" 2  own   all-cpus     54.9 %  0.517 Gb/s    1070     77444  39556635a52a89d9
-			 2  own   round-robin  91.1 %  0.670 Gb/s     694     73883  3fa517d8d328800d
-			 2  ossl  all-cpus     62.2 %  1.259 Gb/s     603    101592  db13d16bd980dacb
-			 2  ossl  round-robin  92.9 %  1.237 Gb/s    1054    138512  026ff7510121271c
-			 8  own   all-cpus     13.2 %  1.324 Gb/s   10536    344576  e0fb648796a68b65
-			 8  own   round-robin  66.5 %  2.237 Gb/s    2675    234494  e0dd6ff1acfaf105
-			 8  ossl  all-cpus     12.8 %  1.285 Gb/s   12974    370483  5851ffe27c1670e2
-			 8  ossl  round-robin  71.2 %  2.066 Gb/s    2871    262943  644726dd9f5a51c7
-			16  own   all-cpus      5.8 %  0.823 Gb/s   16661    462025  488c3317bf18e29c
-			16  own   round-robin  61.1 %  3.053 Gb/s    4222    326412  5cd4d09dd4c1c65c
-			16  ossl  all-cpus      6.5 %  0.808 Gb/s   17262    504332  380db099b0025479
-			16  ossl  round-robin  58.5 %  2.694 Gb/s    3456    283264  fe88d62aca6e7963"
+			" 2  own   all-cpus     51.7 %  0.626 Gb/s    1084     78030  04ed5180e531e221
+			 2  own   round-robin  93.2 %  0.738 Gb/s     542     54905  6e29c622bc91a70e
+			 2  ossl  all-cpus     54.4 %  1.567 Gb/s    1587    130949  4ece6c26bb4be2af
+			 2  ossl  round-robin  91.6 %  1.197 Gb/s    1190    151763  45427af3b43bf2e1
+			 8  own   all-cpus     12.6 %  0.895 Gb/s    9134    314437  3ed00c4ec2be8b79
+			 8  own   round-robin  71.4 %  2.397 Gb/s    2162    252111  459ba470d79472e9
+			 8  ossl  all-cpus     12.8 %  1.000 Gb/s   10574    384578  5fcea0919e68a76c
+			 8  ossl  round-robin  64.6 %  2.053 Gb/s    2879    337749  fa1bf81f7ef76c6a
+			16  own   all-cpus      5.4 %  0.727 Gb/s   14806    486941  1bc75e22b450d4ed
+			16  own   round-robin  58.8 %  2.315 Gb/s    3233    321549  cbb5f9b2ddc5b41e
+			16  ossl  all-cpus      6.4 %  0.598 Gb/s   13244    466328  c88800b52da0e158
+			16  ossl  round-robin  56.9 %  2.614 Gb/s    3396    284574  4241aa1f24fe1960"
 		`);
 	});
 

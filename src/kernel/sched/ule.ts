@@ -1,11 +1,11 @@
 /**
  * The scheduler: ULE's per-CPU run queues, priorities, preemption, idle loop and work stealing.
  *
- * Modelled: bucketed run queues, head insertion of preempted threads, binding and pinning, CPU affinity, the choice of an
- * idle CPU, remote preemption by IPI, the idle thread that polls before it halts, stealing by idle CPUs and by those about to be.
- * Simplified: user threads keep a fixed priority instead of an interactivity score and share one queue with the rest instead
- * of the calendar queue; there is no long-term balancer; the cost of the tdq and thread locks is charged, but nobody waits
- * for them.
+ * Modelled: bucketed run queues, head insertion of preempted threads, binding and pinning, the choice of a CPU, remote
+ * preemption by IPI, the idle thread that polls before it halts, stealing by idle CPUs and by those about to be.
+ * Simplified: all CPUs are one group of the topology, so a thread's last CPU, idle, is chosen however long ago that was; user
+ * threads keep a fixed priority instead of an interactivity score and share one queue with the rest instead of the calendar
+ * queue; there is no long-term balancer; the cost of the tdq and thread locks is charged, but nobody waits for them.
  *
  * @see sched_ule.c; kern_switch.c; kernel.md section 9
  */

@@ -7,11 +7,16 @@ import type { RunResult } from "../../result.ts";
 import { formatDuration, formatRate } from "../../units.ts";
 import { element, lines, type Markup, raw } from "../markup.ts";
 import type { ReportData } from "../plan.ts";
-import { code, dataTable, marked, paragraph, section } from "./parts.ts";
-import { lockSection, powerSection, sensitivitySection } from "./price.ts";
+import { gainSection } from "./gains.ts";
+import { latencyFigure } from "./latency.ts";
+import { lockFigure } from "./locks.ts";
+import { code, command, dataTable, marked, paragraph, section } from "./parts.ts";
+import { powerSection } from "./power.ts";
+import { scanSection } from "./scaling.ts";
+import { sensitivitySection } from "./sensitivity.ts";
 import { PAGE_STYLE } from "./style.ts";
 import { reportCommand, summarySection, titleOf } from "./summary.ts";
-import { gainSection, latencySection, scanSection, timelineSection } from "./work.ts";
+import { timelineSection } from "./timelines.ts";
 
 /** What all runs of the comparison have in common. */
 function settings({ comparison }: ReportData): Markup {
@@ -66,7 +71,7 @@ function repeatSection(data: ReportData): Markup {
 	return section(
 		"repeat",
 		"Settings, and how to repeat every run",
-		element("pre", {}, reportCommand(data.comparison)),
+		command(reportCommand(data.comparison)),
 		paragraph(
 			"A fingerprint is over every simulated event of a run and its settings. The same fingerprint means the same run, to the last event.",
 		),
@@ -145,9 +150,12 @@ export function renderReport(data: ReportData): string {
 		timelineSection(data),
 		scanSection(data),
 		gainSection(data),
-		latencySection(data),
+		section(
+			"waiting",
+			"Where packets and threads wait",
+			element("div", { class: "pair" }, latencyFigure(data), lockFigure(data)),
+		),
 		powerSection(data),
-		lockSection(data),
 		sensitivitySection(data.sensitivity),
 		repeatSection(data),
 		limitsSection(),

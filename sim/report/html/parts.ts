@@ -1,4 +1,5 @@
 /** Pieces a report's page is put together from. */
+import { formatDuration, readableTime } from "../../units.ts";
 import { type Content, element, lines, type Markup } from "../markup.ts";
 
 export interface Column {
@@ -91,6 +92,28 @@ export function paragraph(...content: Content[]): Markup {
 
 export function code(text: string): Markup {
 	return element("code", {}, text);
+}
+
+/** A time as people write it. */
+export function time(ns: number): string {
+	return readableTime(ns).replace(" us", " µs");
+}
+
+/** A round time: `200 µs`. */
+export function duration(ns: number): string {
+	return formatDuration(ns)
+		.replace(/([a-z]+)$/, " $1")
+		.replace(" us", " µs");
+}
+
+/** Longer than this, an option with its value may be broken. */
+const UNBROKEN = 40;
+
+/** A command line that breaks between its options only. */
+export function command(text: string): Markup {
+	const words = text.split(/ (?=--)/);
+	const pieces = words.map((word) => element("span", { class: word.length > UNBROKEN ? undefined : "unbroken" }, word));
+	return element("pre", {}, ...pieces.flatMap((piece, i) => (i === 0 ? [piece] : [" ", piece])));
 }
 
 /** Text in which backquotes mark code. */

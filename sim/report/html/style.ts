@@ -5,7 +5,7 @@
  */
 
 /** Colours by name: light, dark. Print is light. */
-const COLORS: Readonly<Record<string, readonly [light: string, dark: string]>> = {
+export const COLORS: Readonly<Record<string, readonly [light: string, dark: string]>> = {
 	ground: ["#ffffff", "#15171c"],
 	raised: ["#f5f6f8", "#1e2128"],
 	ink: ["#1b1d22", "#e7e9ee"],
@@ -70,9 +70,9 @@ svg.figure .ring { fill: var(--ground); stroke: var(--s4); stroke-width: 2; }
 svg.figure .span { stroke-width: 2; opacity: 0.75; }
 svg.figure .mean { stroke-width: 3; }
 svg.figure .bar { fill: var(--other); }
-svg.figure .published { fill: var(--ground); fill-opacity: 0.4; stroke: var(--ink); stroke-width: 1.8; }
-svg.figure .end-low { fill: var(--s1); }
-svg.figure .end-high { fill: var(--s0); }
+svg.figure .published { fill: none; stroke: var(--ink); stroke-width: 1.8; }
+svg.figure .end-low { fill: var(--s2); }
+svg.figure .end-high { fill: var(--s3); }
 svg.figure .do-crypto { fill: var(--crypto); } svg.figure .do-deliver { fill: var(--deliver); }
 svg.figure .do-other { fill: var(--other); } svg.figure .do-wake { fill: var(--wake); }
 svg.figure .do-poll { fill: var(--poll); } svg.figure .do-halt { fill: var(--halt); stroke: var(--rule); stroke-width: 0.8; }
@@ -101,11 +101,14 @@ pre { margin: 0 0 8px; padding: 10px 12px; background: var(--raised); border: 1p
 .card { background: var(--raised); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px; min-width: 0; }
 .card ul { margin: 0; padding-left: 1.05em; font-size: 0.92rem; } .card li { margin: 0 0 6px; }
 .card p { font-size: 0.92rem; }
-dl.change { margin: 0; display: grid; gap: 10px; }
-dl.change dt { font-size: 0.86rem; color: var(--muted); }
-dl.change dd { margin: 0; font-size: 1.42rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
-dl.change dd small { display: block; font-size: 0.82rem; font-weight: 400; color: var(--muted); }
-.arrow { color: var(--muted); font-weight: 400; padding: 0 0.1em; }
+table.change { width: 100%; margin: 4px 0 8px; }
+table.change th, table.change td { border: 0; padding: 5px 0 3px 14px; text-align: right; }
+table.change th:first-child, table.change td:first-child { text-align: left; padding-left: 0; color: var(--muted); }
+table.change b { font-size: 1.3rem; font-weight: 650; line-height: 1.15; white-space: nowrap; display: block; }
+table.change small { color: var(--muted); font-size: 0.76rem; }
+.unbroken { white-space: nowrap; }
+#published h2 { margin-top: 18px; border: 0; } #published th, #published td { white-space: nowrap; } #published td:last-child { white-space: normal; font-size: 0.8rem; }
+.indent { padding-left: 1em; }
 .legend0 { color: var(--s0); } .legend1 { color: var(--s1); }
 .agrees { color: var(--good); font-weight: 650; white-space: nowrap; } .disagrees { color: var(--bad); font-weight: 700; white-space: nowrap; }
 .neither { color: var(--muted); white-space: nowrap; }
@@ -133,7 +136,7 @@ footer { color: var(--muted); font-size: 0.88rem; margin-top: 40px; padding-bott
   table.stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table.stack tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--rule); }
   table.stack th, table.stack td { display: block; border: 0; padding: 1px 0; text-align: left; white-space: normal; }
-  table.stack tbody th { font-weight: 600; }
+  table.stack tbody th { font-weight: 600; } #published table.stack th, #published table.stack td { white-space: normal; }
   table.stack td[data-name]::before { content: attr(data-name) ": "; color: var(--muted); }
 }
 @media print {
@@ -144,6 +147,8 @@ footer { color: var(--muted); font-size: 0.88rem; margin-top: 40px; padding-bott
   .scroll { overflow: visible; } .timeline svg.figure { min-width: 0; }
   .first { grid-template-columns: 1.25fr 1.05fr 0.9fr; gap: 8px; } .card { padding: 8px 10px; }
   .pair { grid-template-columns: 1fr 1fr; gap: 4px 18px; }
+  section > p { break-after: avoid; } .pair table { font-size: 7.5pt; } .pair th, .pair td { padding-right: 7px; }
+  #published th, #published td { white-space: normal; }
   a { color: inherit; text-decoration: none; }
   details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; color: var(--muted); }
   svg.figure, .card { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

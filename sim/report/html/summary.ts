@@ -14,8 +14,9 @@ import type { RunResult } from "../../result.ts";
 import { gigabits, percent } from "../../units.ts";
 import { type Content, element, lines, type Markup } from "../markup.ts";
 import type { Sensitivity } from "../sensitivity.ts";
+import { shorten } from "../svg/frame.ts";
 import { describeScenario } from "../text.ts";
-import { code, dataTable, section } from "./parts.ts";
+import { code, command, dataTable, section } from "./parts.ts";
 
 /** The two cells a report is about: the first and the second policy, with the first cipher. */
 export interface Pair {
@@ -40,7 +41,7 @@ export function reportCommand({ options }: Comparison): string {
 function span(values: readonly number[], show: (value: number) => string): string {
 	const low = show(Math.min(...values));
 	const high = show(Math.max(...values));
-	return low === high ? low : `${low} to ${high}`;
+	return low === high ? low : `${low}–${high}`;
 }
 
 function oneDecimal(share: number): string {
@@ -51,57 +52,70 @@ const wakeupsPerPacket = (run: RunResult): number => (run.segments === 0 ? 0 : r
 
 interface Change {
 	readonly what: string;
+	readonly unit: string;
 	readonly of: (cell: Cell) => string;
 	readonly each: (run: RunResult) => number;
 	readonly show: (value: number) => string;
-	readonly unit: string;
 }
 
 const CHANGES: readonly Change[] = [
 	{
 		what: "Tasks that found work",
+		unit: " %",
 		of: (cell) => oneDecimal(usefulShare(cell)),
 		each: (run) => run.useful_task_share,
 		show: oneDecimal,
-		unit: " %",
 	},
 	{
-		what: "Throughput",
+		what: "Throughput, Gb/s",
+		unit: "",
 		of: (cell) => gigabits(cell.throughput.avg),
 		each: (run) => run.throughput_bps,
 		show: gigabits,
-		unit: " Gb/s",
 	},
 	{
 		what: "Threads woken per packet",
+		unit: "",
 		of: (cell) => mean(cell.runs.map(wakeupsPerPacket)).toFixed(2),
 		each: wakeupsPerPacket,
 		show: (value) => value.toFixed(2),
-		unit: "",
 	},
 ];
 
+/** Longer names of policies (paths) are shortened where they head a column. */
+const NAME_MAX = 16;
+
+/** Averages of both policies, and below each, small, its lowest and its highest run. */
 function changes({ first, second }: Pair): Markup {
-	const several = first.runs.length > 1;
-	return element(
-		"dl",
-		{ class: "change" },
-		...CHANGES.flatMap(({ what, of, each, show, unit }) => {
-			const ranges = [first, ...(second === null ? [] : [second])].map((cell) => span(cell.runs.map(each), show));
-			const arrow = element("span", { class: "arrow" }, " → ");
-			return [
-				element("dt", {}, what),
-				element(
-					"dd",
-					{},
-					element("span", { class: "legend0" }, of(first)),
-					...(second === null ? [] : [arrow, element("span", { class: "legend1" }, of(second))]),
-					unit,
-					several ? element("small", {}, `run by run: ${ranges.join(" → ")}`) : null,
-				),
-			];
-		}),
+	const cells = second === null ? [first] : [first, second];
+	const head = cells.map(({ policy }, i) =>
+		element("th", { scope: "col" }, element("code", { class: `unbroken ${seriesText(i)}` }, shorten(policy, NAME_MAX))),
 	);
+	const rows = CHANGES.map(({ what, unit, of, each, show }) => {
+		const figures = cells.map((cell, i) => {
+			const all = span(cell.runs.map(each), show);
+			const range = all === of(cell) ? null : element("small", {}, all);
+			return element("td", {}, element("b", { class: seriesText(i) }, of(cell), unit), range);
+		});
+		return element("tr", {}, element("th", { scope: "row" }, what), ...figures);
+	});
+	const ranges = first.runs.length < 2 ? "" : `Averages of ${first.runs.length} runs; small: lowest–highest run`;
+	return element(
+		"table",
+		{ class: "change" },
+		...["\n", element("thead", {}, element("tr", {}, element("td", {}, element("small", {}, ranges)), ...head))],
+		...["\n", element("tbody", {}, ...rows.flatMap((row) => ["\n", row]))],
+		"\n",
+	);
+}
+
+function seriesText(series: number): string {
+	return `legend${series}`;
+}
+
+/** A policy's name in its colour. */
+function name({ policy }: Cell, series: number): Markup {
+	return element("code", { class: seriesText(series) }, policy);
 }
 
 function times(ratio: number): string {
@@ -113,11 +127,11 @@ function answer({ summary }: Comparison, { first, second }: Pair): Content[] {
 	if (second === null) return ["One policy only: nothing is compared here."];
 	const ratio = summary.throughput_ratio ?? Number.NaN;
 	return [
-		code(second.policy),
+		name(second, 1),
 		" carries ",
 		element("b", {}, times(ratio)),
 		" what ",
-		code(first.policy),
+		name(first, 0),
 		` does (${first.crypto} crypto).`,
 	];
 }
@@ -182,7 +196,10 @@ const VERDICTS = {
 
 function publishedTable(validation: readonly Validation[]): Content {
 	if (validation.length === 0) return null;
-	const columns = ["", "Published", "Ours", "To agree", "", "Source"].map((name) => ({ name, number: false }));
+	const columns = ["Figure", "Published", "Ours", "To agree", "Verdict", "Source"].map((name) => ({
+		name,
+		number: false,
+	}));
 	return dataTable(
 		columns,
 		validation.map((row) => [
@@ -193,7 +210,10 @@ function publishedTable(validation: readonly Validation[]): Content {
 			VERDICTS[`${row.holds}`],
 			element("span", { class: "source" }, row.source),
 		]),
-		{ stack: true, caption: "Published figures beside ours. Ours come from a model, not from a measurement." },
+		{
+			stack: true,
+			caption: "Ours come from a model, not from a measurement, and nothing in it knows the published ones.",
+		},
 	);
 }
 
@@ -236,7 +256,7 @@ export function summarySection(comparison: Comparison, sensitivity: Sensitivity 
 				card("How sure are we", element("ul", {}, ...sure.flatMap((item) => ["\n", element("li", {}, ...item)]), "\n")),
 				card(
 					"How to repeat it",
-					element("pre", {}, reportCommand(comparison)),
+					command(reportCommand(comparison)),
 					element(
 						"p",
 						{},

@@ -3,10 +3,12 @@ import type { Markup } from "../markup.ts";
 import {
 	type FigureText,
 	hatch,
+	legend,
 	line,
 	linear,
 	niceTicks,
 	rect,
+	SWATCH,
 	seriesClass,
 	shorten,
 	svg,
@@ -36,7 +38,6 @@ const WIDTH = 460;
 const ROW = 24;
 const BAR = 14;
 const HEADING = 24;
-const LABEL_SIZE = 12;
 
 /** Left of zero if negative. */
 export function bars(figure: FigureText, groups: readonly BarGroup[]): Markup {
@@ -44,16 +45,17 @@ export function bars(figure: FigureText, groups: readonly BarGroup[]): Markup {
 	const values = rows.flatMap((row) => [row.value, row.low ?? row.value, row.high ?? row.value]);
 	const low = Math.min(0, ...values);
 	const high = Math.max(0, ...values);
-	const left = Math.min(170, Math.max(...rows.map((row) => textWidth(shorten(row.label, 24), LABEL_SIZE))) + 10);
-	const right = Math.max(...rows.map((row) => textWidth(row.shown, LABEL_SIZE))) + 12;
+	const left = Math.min(170, Math.max(...rows.map((row) => textWidth(shorten(row.label, 24)))) + 10);
+	const right = Math.max(...rows.map((row) => textWidth(row.shown, true))) + 12;
 	const x = linear([low, high || 1], [left, WIDTH - right]);
 	const out: Markup[] = [];
 	let y = 4;
 	for (const { heading, rows: members } of groups) {
 		if (heading !== "") {
-			out.push(text(0, y + 15, heading, { class: "strong small" }));
+			out.push(text(0, y + 15, shorten(heading, 50), { class: "strong small" }));
 			y += HEADING;
 		}
+		out.push(line(x(0), y, x(0), y + members.length * ROW, { class: "axis" }));
 		for (const row of members) {
 			const middle = y + ROW / 2;
 			const from = Math.min(x(0), x(row.value));
@@ -74,9 +76,8 @@ export function bars(figure: FigureText, groups: readonly BarGroup[]): Markup {
 			out.push(text(end + 7, middle + 4, row.shown, { class: "value" }));
 			y += ROW;
 		}
-		y += 6;
+		y += 8;
 	}
-	out.unshift(line(x(0), 4, x(0), y - 4, { class: "axis" }));
 	return svg(figure, WIDTH, y, ...out);
 }
 
@@ -104,27 +105,23 @@ export function stacks(
 	groups: readonly { heading: string; rows: readonly StackRow[] }[],
 ): Markup {
 	const labels = groups.flatMap((group) => group.rows.map((row) => shorten(row.label, 20)));
-	const left = Math.max(...labels.map((label) => textWidth(label, LABEL_SIZE))) + 10;
-	const x = linear([0, 1], [left, STACK_WIDTH - 14]);
+	const left = Math.max(...labels.map((label) => textWidth(label))) + 10;
+	const x = linear([0, 1], [left, STACK_WIDTH - 22]);
 	const fill = (what: string): string | undefined => (what === "nothing" ? `url(#${figure.id}-hatch)` : undefined);
 	const out: Markup[] = [hatch(`${figure.id}-hatch`, 45, 3.2, "hatching")];
-	let y = 4;
-	let at = 0;
-	for (const part of parts) {
-		const width = 20 + textWidth(part.name, LABEL_SIZE) + 14;
-		if (at > 0 && at + width > STACK_WIDTH) {
-			at = 0;
-			y += 19;
-		}
-		out.push(
-			rect(at, y, 14, 12, { class: `do-${part.what}`, fill: fill(part.what) }),
-			text(at + 20, y + 10.5, part.name, { class: "label" }),
-		);
-		at += width;
-	}
-	y += 22;
+	const key = legend(
+		parts.map(({ what, name }) => ({
+			name,
+			draw: (from, y) => [rect(from, y - 11, SWATCH, 12, { class: `do-${what}`, fill: fill(what) })],
+		})),
+		0,
+		STACK_WIDTH,
+		0,
+	);
+	out.push(...key.pieces);
+	let y = key.height + 4;
 	for (const { heading, rows } of groups) {
-		out.push(text(0, y + 14, heading, { class: "strong small" }));
+		out.push(text(0, y + 14, shorten(heading, 50), { class: "strong small" }));
 		y += HEADING;
 		for (const row of rows) {
 			const middle = y + 12;

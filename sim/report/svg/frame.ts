@@ -83,9 +83,16 @@ export function rect(x: number, y: number, width: number, height: number, attrib
 	return element("rect", { x, y, width, height, ...attributes });
 }
 
-/** About as wide as `text` is in the page's font, in pixels; never much less. */
-export function textWidth(content: string, size: number): number {
-	return content.length * size * 0.56;
+/** Figures do not know which font they will have: these are the widths of a wide one. */
+const EM_PLAIN = 0.61;
+const EM_BOLD = 0.68;
+
+/** The size of ordinary text in figures, pixels. */
+export const TEXT_SIZE = 12;
+
+/** About as wide as text is, in pixels; in most fonts it is narrower. */
+export function textWidth(content: string, bold = false): number {
+	return content.length * TEXT_SIZE * (bold ? EM_BOLD : EM_PLAIN);
 }
 
 /** At most `max` characters, the middle left out. */
@@ -142,6 +149,37 @@ export function path(d: string, attributes: Attributes = {}): Markup {
 
 export function diamond(x: number, y: number, s: number): string {
 	return `M${short(x)} ${short(y - s)}l${short(s)} ${short(s)}l${short(-s)} ${short(s)}l${short(-s)} ${short(-s)}z`;
+}
+
+export interface LegendEntry {
+	readonly name: string;
+	/** the sample, on a line at y, `SWATCH` wide from x */
+	readonly draw: (x: number, y: number) => readonly Markup[];
+}
+
+export const SWATCH = 16;
+const LEGEND_LINE = 20;
+
+/** Samples with their names, in as many lines as they need between `left` and `right`. @returns markup, and its height */
+export function legend(
+	entries: readonly LegendEntry[],
+	left: number,
+	right: number,
+	top: number,
+): { pieces: Markup[]; height: number } {
+	const pieces: Markup[] = [];
+	let x = left;
+	let y = top + 14;
+	for (const { name, draw } of entries) {
+		const width = SWATCH + 6 + textWidth(name);
+		if (x > left && x + width > right) {
+			x = left;
+			y += LEGEND_LINE;
+		}
+		pieces.push(...draw(x, y), text(x + SWATCH + 6, y, name, { class: "label" }));
+		x += width + 14;
+	}
+	return { pieces, height: y - top + 6 };
 }
 
 /** Parallel strokes to fill areas with. Its id is the figure's, so that two figures on a page do not share one. */

@@ -16,15 +16,13 @@ import {
 	textWidth,
 } from "./frame.ts";
 
-const LABEL_SIZE = 12;
-
 export interface RangeRow {
 	readonly label: string;
 	/** one for each policy: from the mark to the end of its line; null where nothing was measured */
 	readonly ranges: readonly ({ readonly from: number; readonly to: number } | null)[];
 }
 
-const RANGE_WIDTH = 620;
+const RANGE_WIDTH = 460;
 const RANGE_LINE = 15;
 
 /** Median and tail of each policy, stage by stage, on a logarithmic axis: stages differ by factors of a thousand. */
@@ -37,7 +35,7 @@ export function ranges(
 	const values = rows.flatMap((row) => row.ranges.flatMap((range) => (range === null ? [] : [range.from, range.to])));
 	const positive = values.filter((value) => value > 0);
 	const ticks = decades(Math.min(...positive, 1e3), Math.max(...positive, 1e4));
-	const left = Math.max(...rows.map((row) => textWidth(row.label, LABEL_SIZE))) + 12;
+	const left = Math.max(...rows.map((row) => textWidth(row.label))) + 12;
 	const x = logarithmic([ticks[0], ticks[ticks.length - 1]], [left, RANGE_WIDTH - 24]);
 	const height = policies.length * RANGE_LINE + 12;
 	const top = 30;
@@ -47,9 +45,8 @@ export function ranges(
 	policies.forEach((policy, i) => {
 		const name = shorten(policy, 28);
 		out.push(marker(i, at + 6, 12), text(at + 17, 16, name, { class: `name ${seriesClass(i)}` }));
-		at += 17 + textWidth(name, LABEL_SIZE) + 22;
+		at += 17 + textWidth(name, true) + 22;
 	});
-	out.push(text(at, 16, "mark: median   end of line: 99th percentile", { class: "label" }));
 	for (const tick of ticks) {
 		out.push(
 			line(x(tick), top, x(tick), bottom, { class: "grid" }),
@@ -93,8 +90,8 @@ export function dots(
 	show: (value: number) => string,
 ): Markup {
 	const ticks = niceTicks(0, Math.max(...rows.flatMap((row) => row.values)), 5);
-	const left = Math.min(190, Math.max(...rows.map((row) => textWidth(shorten(row.label, 28), LABEL_SIZE))) + 10);
-	const right = Math.max(...rows.map((row) => textWidth(row.shown, LABEL_SIZE))) + 12;
+	const left = Math.min(190, Math.max(...rows.map((row) => textWidth(shorten(row.label, 28)))) + 10);
+	const right = Math.max(...rows.map((row) => textWidth(row.shown, true))) + 12;
 	const x = linear([0, ticks[ticks.length - 1]], [left, DOT_WIDTH - right]);
 	const bottom = 6 + rows.length * DOT_ROW;
 	const out: Markup[] = [];
@@ -110,7 +107,7 @@ export function dots(
 		out.push(text(left - 8, y + 4, shorten(row.label, 28), { class: "label", "text-anchor": "end" }));
 		out.push(line(x(row.mean), y - 10, x(row.mean), y + 10, { class: `mean ${seriesClass(row.series)}` }));
 		for (const value of row.values) out.push(marker(row.series, x(value), y, 3.6));
-		out.push(text(DOT_WIDTH - right + 12, y + 4, row.shown, { class: "value" }));
+		out.push(text(DOT_WIDTH - 2, y + 4, row.shown, { class: "value", "text-anchor": "end" }));
 	});
 	return svg(figure, DOT_WIDTH, bottom + 22, ...out);
 }
@@ -124,7 +121,7 @@ export interface TornadoRow {
 	readonly base: number;
 }
 
-const TORNADO_WIDTH = 620;
+const TORNADO_WIDTH = 460;
 const TORNADO_ROW = 24;
 
 /** How far each cost, from one end of its range to the other, moves a result: the one that moves it most on top. */
@@ -140,8 +137,8 @@ export function tornado(
 	const least = Math.min(...values);
 	const most = Math.max(...values);
 	const pad = (most - least || 1) * 0.06;
-	const left = Math.min(230, Math.max(...sorted.map((row) => textWidth(shorten(row.name, 32), LABEL_SIZE))) + 12);
-	const x = linear([least - pad, most + pad], [left + 46, TORNADO_WIDTH - 50]);
+	const left = Math.min(190, Math.max(...sorted.map((row) => textWidth(shorten(row.name, 24)))) + 12);
+	const x = linear([least - pad, most + pad], [left + 44, TORNADO_WIDTH - 48]);
 	const top = 26;
 	const bottom = top + sorted.length * TORNADO_ROW;
 	const base = sorted[0].base;
@@ -159,7 +156,7 @@ export function tornado(
 			const from = Math.min(x(row.base), x(value));
 			out.push(rect(from, middle - 7, Math.abs(x(value) - x(row.base)), 14, { class: `end-${what}` }));
 		};
-		out.push(text(left - 8, middle + 4, shorten(row.name, 32), { class: "label", "text-anchor": "end" }));
+		out.push(text(left - 8, middle + 4, shorten(row.name, 24), { class: "label", "text-anchor": "end" }));
 		part(row.low, "low");
 		part(row.high, "high");
 		// a cost may move a result to one side only, with either end: the longer is named at the outside

@@ -6,7 +6,22 @@
  */
 import type { Activity, Segment, Stretch } from "../../stretch.ts";
 import { element, type Markup, short } from "../markup.ts";
-import { Boxes, hatch, line, linear, niceTicks, path, rect, type Scale, shorten, svg, text } from "./frame.ts";
+import {
+	Boxes,
+	hatch,
+	type LegendEntry,
+	legend,
+	line,
+	linear,
+	niceTicks,
+	path,
+	rect,
+	type Scale,
+	SWATCH,
+	shorten,
+	svg,
+	text,
+} from "./frame.ts";
 
 const WIDTH = 960;
 const LEFT = 52;
@@ -90,26 +105,21 @@ function row(id: string, name: string, segments: readonly Segment[], base: numbe
 	return out.filter((piece) => piece !== null);
 }
 
-function legend(id: string, y: number): Markup[] {
-	const out: Markup[] = [];
-	let at = LEFT;
-	const entry = (name: string, swatch: (x: number) => Markup[], width: number): void => {
-		out.push(...swatch(at), text(at + 22, y, name, { class: "label" }));
-		at += 22 + width;
-	};
-	entry(
-		NOTHING_NAME,
-		(x) => [
-			rect(x, y - 12, 16, 13, { class: "do-nothing", fill: `url(#${id}-hatch)` }),
-			path(cross(x + 8, y - 16), { class: "cross" }),
-		],
-		122,
-	);
-	const widths = [132, 186, 222, 140, 100];
-	SOLID.forEach(({ what, name, height }, i) => {
-		entry(name, (x) => [rect(x, y - height, 16, height, { class: `do-${what}` })], widths[i]);
-	});
-	return out;
+function samples(id: string): LegendEntry[] {
+	return [
+		{
+			name: NOTHING_NAME,
+			draw: (x, y) => [
+				rect(x + 5, y - TALL, 7, TALL, { class: "do-nothing", fill: `url(#${id}-hatch)` }),
+				path(cross(x + 8.5, y - TALL - 3.5), { class: "cross" }),
+			],
+		},
+		...SOLID.map(({ what, name, height }) => ({
+			name,
+			draw: (x: number, y: number) => [rect(x, y - height, SWATCH, height, { class: `do-${what}` })],
+		})),
+		{ name: "nothing drawn: halted", draw: (x, y) => [line(x, y + 0.5, x + SWATCH, y + 0.5, { class: "rule" })] },
+	];
 }
 
 /** All stretches under one time axis. */
@@ -119,10 +129,12 @@ export function timelines(id: string, stretches: readonly Stretch[]): Markup {
 	const ticks = niceTicks(0, length / 1000, 8).filter((us) => us * 1000 <= length);
 	const rows = Math.min(ROWS_MAX, Math.max(...stretches.map((stretch) => stretch.cpus.length)));
 	const panel = HEAD + rows * ROW;
-	const bottom = 44 + stretches.length * panel;
-	const out: Markup[] = [hatch(`${id}-hatch`, 45, 3.2, "hatching"), ...legend(id, 22)];
+	const key = legend(samples(id), LEFT, WIDTH, 6);
+	const head = 6 + key.height;
+	const bottom = head + 4 + stretches.length * panel;
+	const out: Markup[] = [hatch(`${id}-hatch`, 45, 3.2, "hatching"), ...key.pieces];
 	stretches.forEach((stretch, i) => {
-		const top = 40 + i * panel;
+		const top = head + i * panel;
 		const { woken_for_nothing, tasks_scheduled, tasks_useful } = stretchFigures(stretch);
 		out.push(
 			text(LEFT, top + 21, shorten(stretch.policy, 40), { class: "strong" }),

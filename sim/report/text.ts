@@ -101,7 +101,7 @@ export const price: readonly Line[] = [
 		label: "  nJ per bit carried",
 		of: average(
 			(run) => (run.energy_proxy_j * 1e18) / (run.throughput_bps * run.duration_ns || Number.NaN),
-			(value) => value.toFixed(2),
+			(value) => (Number.isNaN(value) ? "-" : value.toFixed(2)),
 		),
 	},
 ];

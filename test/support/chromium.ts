@@ -6,7 +6,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -59,6 +60,7 @@ export class Chromium {
 		this.profile = mkdtempSync(path.join(tmpdir(), "ifwg-chromium-"));
 		this.child = spawn(file, [...FLAGS, `--user-data-dir=${this.profile}`, "about:blank"], {
 			stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
+			detached: true,
 		});
 		this.listen(this.child.stdio[4] as Readable);
 		this.child.once("exit", () => this.fail(new Error("chromium ended")));
@@ -157,13 +159,15 @@ export class Chromium {
 		return Buffer.from(data as string, "base64");
 	}
 
+	/** Ends the browser and all its processes, which are a group of their own. */
 	async close(): Promise<void> {
 		const { child } = this;
 		if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
 			const exited = once(child, "exit");
-			child.kill("SIGKILL");
+			process.kill(-child.pid, "SIGKILL");
 			await exited;
 		}
-		rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+		// the last of them may still be closing its files
+		await rm(this.profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 	}
 }

@@ -10,8 +10,10 @@ import { dataTable, figure, numbers, section } from "./parts.ts";
 
 /** Gain of one cell over another, and its extremes when runs of the same seed are compared. */
 function gainRow(of: Cell, against: Cell, name: string, series: number | null): BarGroup["rows"][number] {
-	const each = of.runs.map((run, i) => run.throughput_bps / against.runs[i].throughput_bps - 1);
+	// nothing gained over a run that carried nothing can be told in per cent
+	const each = of.runs.map((run, i) => run.throughput_bps / against.runs[i].throughput_bps - 1).filter(Number.isFinite);
 	const value = of.throughput.avg / against.throughput.avg - 1;
+	if (!Number.isFinite(value) || each.length === 0) return { label: name, value: 0, shown: "–", series };
 	return { label: name, value, low: Math.min(...each), high: Math.max(...each), shown: gain(value), series };
 }
 
@@ -66,8 +68,8 @@ export function gainSection({ comparison }: ReportData): Markup {
 							group.rows.map((row) => [
 								`${group.heading}, ${row.label}`,
 								row.shown,
-								gain(row.low ?? row.value),
-								gain(row.high ?? row.value),
+								row.low === undefined ? "–" : gain(row.low),
+								row.high === undefined ? "–" : gain(row.high),
 							]),
 						),
 					),

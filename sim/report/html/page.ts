@@ -25,7 +25,7 @@ function settings({ comparison }: ReportData): Markup {
 		["policies", policies.join(", ")],
 		["crypto", cryptos.join(", ")],
 		["seeds", seeds.join(", ")],
-		["machine", `${base.machine}, ${base.cpus} CPUs`],
+		["machine", `${base.machine}, ${base.cpus} CPU${base.cpus === 1 ? "" : "s"}`],
 		["FreeBSD", base.release],
 		["generation of the driver", base.generation],
 		["driver", base.driver ?? "built in"],

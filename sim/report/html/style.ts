@@ -86,7 +86,7 @@ export const PAGE_STYLE = `${FIGURE_STYLE}
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif; }
-main, header, footer { max-width: 1080px; margin: 0 auto; padding: 0 24px; }
+main { max-width: 1120px; margin: 0 auto; padding: 0 24px 40px; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 22px 0 4px; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 44px 0 6px; padding-top: 14px; border-top: 1px solid var(--rule); }
 h3 { font-size: 0.86rem; margin: 0 0 8px; color: var(--muted); font-weight: 650; }
@@ -127,12 +127,11 @@ svg.figure { max-width: 100%; height: auto; display: block; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 40px; align-items: start; }
 details { font-size: 0.9rem; margin: 4px 0 8px; } summary { cursor: pointer; color: var(--link); width: fit-content; }
 .runs td code { font-size: 0.8rem; }
-.card.warn { border-left: 4px solid var(--bad); }
-footer { color: var(--muted); font-size: 0.88rem; margin-top: 40px; padding-bottom: 40px; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 @media (max-width: 900px) { .first { grid-template-columns: 1fr; } }
 @media (max-width: 560px) {
-  main, header, footer { padding: 0 14px; } h1 { font-size: 1.35rem; }
+  main { padding: 0 14px 30px; } h1 { font-size: 1.35rem; } .card { padding: 12px; }
+  table.change th, table.change td { padding-left: 8px; } table.change b { font-size: 1.15rem; } table.change .unbroken { white-space: normal; }
   table.stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table.stack tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--rule); }
   table.stack th, table.stack td { display: block; border: 0; padding: 1px 0; text-align: left; white-space: normal; }
@@ -141,7 +140,7 @@ footer { color: var(--muted); font-size: 0.88rem; margin-top: 40px; padding-bott
 }
 @media print {
   @page { margin: 13mm; }
-  body { font-size: 10pt; } main, header, footer { max-width: none; padding: 0; }
+  body { font-size: 10pt; } main { max-width: none; padding: 0; }
   h1 { margin-top: 0; } h2 { margin-top: 18px; break-after: avoid; }
   figure, tr, .card { break-inside: avoid; }
   .scroll { overflow: visible; } .timeline svg.figure { min-width: 0; }

@@ -126,6 +126,7 @@ function times(ratio: number): string {
 function answer({ summary }: Comparison, { first, second }: Pair): Content[] {
 	if (second === null) return ["One policy only: nothing is compared here."];
 	const ratio = summary.throughput_ratio ?? Number.NaN;
+	if (!Number.isFinite(ratio)) return [name(first, 0), " carries nothing at all: there is no ratio."];
 	return [
 		name(second, 1),
 		" carries ",
@@ -136,19 +137,35 @@ function answer({ summary }: Comparison, { first, second }: Pair): Content[] {
 	];
 }
 
+/** The policy's gain beside the cipher's, if both were varied. */
+function gains({ summary, options }: Comparison): Content {
+	const [policy] = summary.policy_gains;
+	const [cipher] = summary.crypto_gains;
+	if (policy === undefined || cipher === undefined) return null;
+	if (!Number.isFinite(policy.gain) || !Number.isFinite(cipher.gain)) return null;
+	return element(
+		"p",
+		{ class: "muted" },
+		`The policy gains ${gain(policy.gain)}; ${cipher.crypto} instead of ${options.cryptos[0]} crypto, ${gain(cipher.gain)}.`,
+	);
+}
+
 /** Student's t and the spread from seed to seed. */
 function proof({ first, second }: Pair): Content[] {
 	if (second === null) return [];
 	const d = difference(second, first);
 	const n = first.runs.length;
 	if (Number.isNaN(d.pooled_stddev)) return ["One run each: this proves nothing. More ", code("--seeds"), " would."];
-	const ratios = second.runs.map((run, i) => run.throughput_bps / first.runs[i].throughput_bps);
+	const ratios = second.runs.map((run, i) => run.throughput_bps / first.runs[i].throughput_bps).filter(Number.isFinite);
+	const medians = second.throughput.median / first.throughput.median;
+	const ratioText = (value: number): string => value.toFixed(2);
 	const sign = d.difference >= 0 ? "+" : "−";
 	const interval = `${sign}${gigabits(Math.abs(d.difference))} ± ${gigabits(d.error)} Gb/s`;
 	return [
 		element("b", {}, d.proven ? "A difference is proven" : "No difference is proven"),
-		` at 95 % by ${n} seeds each: ${interval} (Student's t). Seed by seed, the ratio is ${span(ratios, (value) => value.toFixed(2))}; ` +
-			`by medians it is ${(second.throughput.median / first.throughput.median).toFixed(2)}.`,
+		` at 95 % by ${n} seeds each: ${interval} (Student's t).`,
+		ratios.length === 0 ? null : ` Seed by seed, the ratio is ${span(ratios, ratioText)}`,
+		Number.isFinite(medians) ? `; by medians it is ${ratioText(medians)}.` : ".",
 	];
 }
 
@@ -231,8 +248,6 @@ export function summarySection(comparison: Comparison, sensitivity: Sensitivity 
 	const { validation } = comparison.summary;
 	const sure = [proof(pair), published(validation), costs(sensitivity)].filter((item) => item.length > 0);
 	const runs = comparison.cells.reduce((sum, cell) => sum + cell.runs.length, comparison.atom.length);
-	const cipher = comparison.summary.crypto_gains[0];
-	const policy = comparison.summary.policy_gains[0];
 	return lines(
 		element("h1", {}, titleOf(comparison)),
 		element("p", { class: "about" }, describeScenario(comparison.options.base).join(" ")),
@@ -241,18 +256,7 @@ export function summarySection(comparison: Comparison, sensitivity: Sensitivity 
 			{ id: "summary", class: "first", "aria-label": "Summary" },
 			"\n",
 			lines(
-				card(
-					"What changed",
-					element("p", {}, ...answer(comparison, pair)),
-					changes(pair),
-					policy === undefined || cipher === undefined
-						? null
-						: element(
-								"p",
-								{ class: "muted" },
-								`The policy gains ${gain(policy.gain)}; ${cipher.crypto} instead of ${comparison.options.cryptos[0]} crypto gains ${gain(cipher.gain)}.`,
-							),
-				),
+				card("What changed", element("p", {}, ...answer(comparison, pair)), changes(pair), gains(comparison)),
 				card("How sure are we", element("ul", {}, ...sure.flatMap((item) => ["\n", element("li", {}, ...item)]), "\n")),
 				card(
 					"How to repeat it",

@@ -45,7 +45,7 @@ export function bars(figure: FigureText, groups: readonly BarGroup[]): Markup {
 	const values = rows.flatMap((row) => [row.value, row.low ?? row.value, row.high ?? row.value]);
 	const low = Math.min(0, ...values);
 	const high = Math.max(0, ...values);
-	const left = Math.min(170, Math.max(...rows.map((row) => textWidth(shorten(row.label, 24)))) + 10);
+	const left = Math.max(...rows.map((row) => textWidth(shorten(row.label, 24)))) + 10;
 	const right = Math.max(...rows.map((row) => textWidth(row.shown, true))) + 12;
 	const x = linear([low, high || 1], [left, WIDTH - right]);
 	const out: Markup[] = [];

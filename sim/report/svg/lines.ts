@@ -33,7 +33,7 @@ export interface LineChart extends FigureText {
 const WIDTH = 460;
 const HEIGHT = 300;
 const LEFT = 46;
-const RIGHT = 104;
+const RIGHT = 112;
 const TOP = 30;
 const BOTTOM = 40;
 /** Names at the ends of lines keep this far apart. */
@@ -70,7 +70,7 @@ export function lineChart(chart: LineChart): Markup {
 	out.push(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "CPUs", { class: "label", "text-anchor": "middle" }));
 	const { reference } = chart;
 	const ends = chart.series.map((one) => one.points[one.points.length - 1]?.y ?? 0);
-	const names = chart.series.map((one) => shorten(one.name, 14));
+	const names = chart.series.map((one) => shorten(one.name, 12));
 	if (reference !== undefined) {
 		const d = xs.map((value, i) => `${i === 0 ? "M" : "L"}${point(x(value), y(reference.at(value)))}`).join("");
 		out.push(path(d, { class: "reference" }));

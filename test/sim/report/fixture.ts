@@ -53,7 +53,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 	const growth = all ? 8 / Math.max(8, cpus) : Math.log2(cpus) / 3;
 	const slow = Math.min(1, cpus / 8);
 	const bps = 1e9 * (all ? 1.2 : 2.3) * growth * slow * spread * (crypto === "ossl" ? 1.15 : 1);
-	const share = all ? 1.04 / cpus : 0.95 - 0.1 * Math.log2(cpus);
+	const share = all ? Math.min(1, 1.04 / cpus) : 0.95 - 0.1 * Math.log2(cpus);
 	const segments = Math.round((bps * duration_ns) / 1e9 / 8 / 1368);
 	const tasks_useful = Math.round(segments * 1.6);
 	const tasks_scheduled = Math.round(tasks_useful / share);
@@ -79,7 +79,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 		cost_only: options.cost_only,
 		tasks_scheduled,
 		tasks_useful,
-		useful_task_share: tasks_useful / tasks_scheduled,
+		useful_task_share: tasks_scheduled === 0 ? 0 : tasks_useful / tasks_scheduled,
 		tasks_run: tasks_scheduled,
 		tasks_coalesced: 3,
 		packets_per_useful_run: 1.2,

@@ -17,14 +17,15 @@ import type { Stretch } from "../stretch.ts";
 import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
 
 /** The short pieces of runs that the timelines are drawn from. */
-async function recordStretches(plan: ReportPlan, length_ns: number): Promise<Stretch[]> {
+async function recordStretches(plan: ReportPlan): Promise<Stretch[]> {
+	const { STRETCH_NS } = await import("../report/plan.ts");
 	const { recordStretch } = await import("../run.ts");
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress("timelines");
 	const stretches: Stretch[] = [];
 	try {
 		for (const options of plan.stretches) {
-			stretches.push(await recordStretch(options, Math.min(length_ns, options.duration_ns)));
+			stretches.push(await recordStretch(options, Math.min(STRETCH_NS, options.duration_ns)));
 			progress.update(stretches.length, plan.stretches.length);
 		}
 	} finally {
@@ -47,9 +48,8 @@ async function compareAction(flags: Flags): Promise<void> {
 	const { readSensitivity } = await import("../report/sensitivity.ts");
 	const sensitivity = flags.sensitivity === undefined ? null : readSensitivity(flags.sensitivity);
 	await checkModules(base.driver, policies);
-	const { planReport, reportJobs, STRETCH_NS, summariseReport } = await import("../report/plan.ts");
-	const { planComparison, summariseComparison } = await import("../compare.ts");
-	const { comparisonJson, renderReport, reportJson } = await import("../report/html/page.ts");
+	const { planReport, reportJobs, summariseReport } = await import("../report/plan.ts");
+	const { comparisonJson, planComparison, summariseComparison } = await import("../compare.ts");
 	// the published scaling of Atom cores stands beside the scenario it is usually read with, not beside any other
 	const usual = base.machine === DEFAULT_MACHINE && base.cpus === 8 && base.streams === 1 && !base.udp;
 	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
@@ -57,15 +57,17 @@ async function compareAction(flags: Flags): Promise<void> {
 	const jobs = plan === null ? planComparison(options) : reportJobs(plan);
 	const began = performance.now();
 	const timed = await runMany("compare", jobs, workers);
-	const report =
-		plan === null ? null : summariseReport(plan, timed, await recordStretches(plan, STRETCH_NS), sensitivity);
+	const report = plan === null ? null : summariseReport(plan, timed, await recordStretches(plan), sensitivity);
 	const comparison = report?.comparison ?? summariseComparison(options, timed);
+	let json = comparisonJson(comparison);
 	if (report !== null && file !== null) {
+		const { renderReport, reportJson } = await import("../report/html/page.ts");
 		const { writeWhole } = await import("../export/file.ts");
 		writeWhole(file, renderReport(report));
+		json = reportJson(report);
 	}
 	if (flags.json === true) {
-		print(JSON.stringify(report === null ? comparisonJson(comparison) : reportJson(report), null, "\t"));
+		print(JSON.stringify(json, null, "\t"));
 	} else {
 		const { renderComparison } = await import("../report/text.ts");
 		print(renderComparison(comparison, stdoutColors()));

@@ -43,6 +43,8 @@ export interface Look {
 	readonly height: number;
 	readonly dark?: boolean;
 	readonly phone?: boolean;
+	/** as on paper of this width */
+	readonly print?: boolean;
 }
 
 export class Chromium {
@@ -127,10 +129,10 @@ export class Chromium {
 	}
 
 	/** Opens a file and waits until it has loaded. */
-	async open(file: string, { width, height, dark = false, phone = false }: Look): Promise<void> {
+	async open(file: string, { width, height, dark = false, phone = false, print = false }: Look): Promise<void> {
 		await this.call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: phone });
 		const features = [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }];
-		await this.call("Emulation.setEmulatedMedia", { media: "", features });
+		await this.call("Emulation.setEmulatedMedia", { media: print ? "print" : "", features });
 		this.opened = pathToFileURL(file).href;
 		const loaded = new Promise<void>((resolve) => this.events.set("Page.loadEventFired", resolve));
 		await this.call("Page.navigate", { url: this.opened });

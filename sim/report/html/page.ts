@@ -2,6 +2,7 @@
  * The report as one file: nothing is loaded from anywhere, nothing runs, and the same comparison gives the same bytes.
  */
 
+import { comparisonJson } from "../../compare.ts";
 import { NOT_MODELLED } from "../../limits.ts";
 import type { RunResult } from "../../result.ts";
 import { formatDuration, formatRate } from "../../units.ts";
@@ -106,11 +107,6 @@ export function reportJson(data: ReportData): object {
 		stretches: data.stretches,
 		sensitivity,
 	};
-}
-
-/** What `ifwg compare --json` prints. */
-export function comparisonJson({ cells, atom, summary }: ReportData["comparison"]): object {
-	return { runs: cells.flatMap((cell) => cell.runs), atom_runs: atom, summary };
 }
 
 /** JSON that may stand in a script element: no `<` in it, and no `&`, so that it is well-formed as XML, too. */

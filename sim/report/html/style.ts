@@ -105,9 +105,9 @@ table.change { width: 100%; margin: 4px 0 8px; }
 table.change th, table.change td { border: 0; padding: 5px 0 3px 14px; text-align: right; }
 table.change th:first-child, table.change td:first-child { text-align: left; padding-left: 0; color: var(--muted); }
 table.change b { font-size: 1.3rem; font-weight: 650; line-height: 1.15; white-space: nowrap; display: block; }
-table.change small { color: var(--muted); font-size: 0.76rem; }
+table.change small { color: var(--muted); font-size: 0.76rem; } table.change td small { white-space: nowrap; } table.change td:first-child small { white-space: normal; }
 .unbroken { white-space: nowrap; }
-#published h2 { margin-top: 18px; border: 0; } #published th, #published td { white-space: nowrap; } #published td:last-child { white-space: normal; font-size: 0.8rem; }
+#published h2 { margin-top: 18px; border: 0; } #published th, #published td { white-space: nowrap; } #published tbody th, #published td:last-child { white-space: normal; } #published td:last-child { font-size: 0.8rem; }
 .indent { padding-left: 1em; }
 .legend0 { color: var(--s0); } .legend1 { color: var(--s1); }
 .agrees { color: var(--good); font-weight: 650; white-space: nowrap; } .disagrees { color: var(--bad); font-weight: 700; white-space: nowrap; }
@@ -121,7 +121,7 @@ thead th { color: var(--muted); font-weight: 600; border-bottom-color: var(--rul
 th.number, td.number { text-align: right; white-space: nowrap; }
 tbody th { font-weight: 400; }
 figure { margin: 14px 0 6px; min-width: 0; }
-figcaption { font-size: 0.92rem; margin-bottom: 6px; max-width: 76ch; } figcaption b { font-weight: 650; }
+figcaption { overflow-wrap: anywhere; font-size: 0.92rem; margin-bottom: 6px; max-width: 76ch; } figcaption b { font-weight: 650; }
 svg.figure { max-width: 100%; height: auto; display: block; }
 .timeline svg.figure { width: 100%; min-width: 860px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 40px; align-items: start; }
@@ -131,7 +131,7 @@ details { font-size: 0.9rem; margin: 4px 0 8px; } summary { cursor: pointer; col
 @media (max-width: 900px) { .first { grid-template-columns: 1fr; } }
 @media (max-width: 560px) {
   main { padding: 0 14px 30px; } h1 { font-size: 1.35rem; } .card { padding: 12px; }
-  table.change th, table.change td { padding-left: 8px; } table.change b { font-size: 1.15rem; } table.change .unbroken { white-space: normal; }
+  table.change th, table.change td { padding-left: 8px; } table.change b { font-size: 1.15rem; } table.change small { font-size: 0.7rem; } table.change .unbroken { white-space: normal; }
   table.stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table.stack tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--rule); }
   table.stack th, table.stack td { display: block; border: 0; padding: 1px 0; text-align: left; white-space: normal; }
@@ -144,9 +144,13 @@ details { font-size: 0.9rem; margin: 4px 0 8px; } summary { cursor: pointer; col
   h1 { margin-top: 0; } h2 { margin-top: 18px; break-after: avoid; }
   figure, tr, .card { break-inside: avoid; }
   .scroll { overflow: visible; } .timeline svg.figure { min-width: 0; }
-  .first { grid-template-columns: 1.25fr 1.05fr 0.9fr; gap: 8px; } .card { padding: 8px 10px; }
+  .first { grid-template-columns: 1.35fr 1.1fr 0.9fr; gap: 8px; } pre .unbroken { white-space: normal; } .card { padding: 8px 10px; } .card p, .card ul, table.change, pre { font-size: 8.5pt; }
+  table.change th, table.change td { padding-left: 6px; } table.change b { font-size: 12pt; } table.change small { font-size: 7pt; }
+  table.change .unbroken { white-space: normal; }
+  #scan, #gains, #waiting, #sensitivity, #limits { break-inside: avoid; }
   .pair { grid-template-columns: 1fr 1fr; gap: 4px 18px; }
-  section > p { break-after: avoid; } .pair table { font-size: 7.5pt; } .pair th, .pair td { padding-right: 7px; }
+  section > p { break-after: avoid; } .pair table { font-size: 7.5pt; } .pair th, .pair td { padding-right: 6px; } .pair tbody th { min-width: 9em; }
+  th.number { white-space: normal; }
   #published th, #published td { white-space: normal; }
   a { color: inherit; text-decoration: none; }
   details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; color: var(--muted); }

@@ -197,7 +197,11 @@ function costs(sensitivity: Sensitivity | null): Content[] {
 		return ["Costs were varied one at a time: see ", element("a", { href: "#sensitivity" }, "below"), "."];
 	const share = (conclusion: typeof first): string => `${conclusion.text}: ${percent(conclusion.share)}`;
 	return [
-		element("b", {}, `With all costs varied at once, ${sensitivity.points} points: `),
+		element(
+			"b",
+			{},
+			`With all costs varied at once (${sensitivity.machine}, ${sensitivity.cpus} CPUs, ${sensitivity.points} points): `,
+		),
 		[first, ...rest.slice(0, 2)].map(share).join("; "),
 		" of the space (",
 		element("a", { href: "#sensitivity" }, "more"),

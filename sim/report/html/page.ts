@@ -72,7 +72,7 @@ function repeatSection(data: ReportData): Markup {
 	return section(
 		"repeat",
 		"Settings, and how to repeat every run",
-		command(reportCommand(data.comparison)),
+		command(reportCommand(data)),
 		paragraph(
 			"A fingerprint is over every simulated event of a run and its settings. The same fingerprint means the same run, to the last event.",
 		),
@@ -142,7 +142,7 @@ export function renderReport(data: ReportData): string {
 		"\n",
 	);
 	const sections = [
-		summarySection(data.comparison, data.sensitivity),
+		summarySection(data),
 		timelineSection(data),
 		scanSection(data),
 		gainSection(data),

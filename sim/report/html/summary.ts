@@ -13,6 +13,7 @@ import { compareCommandLine } from "../../options.ts";
 import type { RunResult } from "../../result.ts";
 import { gigabits, percent } from "../../units.ts";
 import { type Content, element, lines, type Markup } from "../markup.ts";
+import type { ReportData } from "../plan.ts";
 import type { Sensitivity } from "../sensitivity.ts";
 import { shorten } from "../svg/frame.ts";
 import { describeScenario } from "../text.ts";
@@ -32,9 +33,10 @@ export function pairOf({ options, cells }: Comparison): Pair {
 }
 
 /** The line that makes this report again. */
-export function reportCommand({ options }: Comparison): string {
-	const { base, policies, cryptos, seeds } = options;
-	return `${compareCommandLine(base, policies, cryptos, seeds)} --report report.html`;
+export function reportCommand({ comparison, scan }: ReportData): string {
+	const { base, policies, cryptos, seeds } = comparison.options;
+	const without = scan.length === 0 ? "--no-scan " : "";
+	return `${compareCommandLine(base, policies, cryptos, seeds)} ${without}--report report.html`;
 }
 
 /** `12.4 – 13.0`: from the smallest to the largest of several runs. */
@@ -247,7 +249,8 @@ export function titleOf({ options }: Comparison): string {
 	return second === undefined ? `if_wg: ${first}` : `if_wg: ${second} against ${first}`;
 }
 
-export function summarySection(comparison: Comparison, sensitivity: Sensitivity | null): Markup {
+export function summarySection(data: ReportData): Markup {
+	const { comparison, sensitivity } = data;
 	const pair = pairOf(comparison);
 	const { validation } = comparison.summary;
 	const sure = [proof(pair), published(validation), costs(sensitivity)].filter((item) => item.length > 0);
@@ -264,7 +267,7 @@ export function summarySection(comparison: Comparison, sensitivity: Sensitivity 
 				card("How sure are we", element("ul", {}, ...sure.flatMap((item) => ["\n", element("li", {}, ...item)]), "\n")),
 				card(
 					"How to repeat it",
-					command(reportCommand(comparison)),
+					command(reportCommand(data)),
 					element(
 						"p",
 						{},

@@ -68,6 +68,6 @@ test("a report of short runs: written whole, and of the same data as the JSON", 
 	const data = [...everyElement(root)].find((one) => one.attributes.get("id") === "data")!;
 	expect(JSON.parse(textOf(data))).toEqual(JSON.parse(stdout));
 	expect(textOf(root)).toContain(
-		"npx ifwg compare --crypto own --cpus 2 --duration 500us --warmup 500us --cost-only --seed 1 --report report.html",
+		"npx ifwg compare --crypto own --cpus 2 --duration 500us --warmup 500us --cost-only --seed 1 --no-scan --report report.html",
 	);
 });

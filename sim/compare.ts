@@ -165,6 +165,11 @@ function summaryOf(options: CompareOptions, cells: readonly Cell[], atom: readon
 	};
 }
 
+/** What `ifwg compare --json` prints. */
+export function comparisonJson({ cells, atom, summary }: Comparison): object {
+	return { runs: cells.flatMap((cell) => cell.runs), atom_runs: atom, summary };
+}
+
 /** Signed per cent. */
 export function gain(value: number): string {
 	return `${value >= 0 ? "+" : ""}${(value * 100).toFixed(0)} %`;

@@ -7,18 +7,12 @@
 import { lock_profiles } from "../src/kernel/lock/lock.ts";
 import { curkernel, sbinuptime } from "../src/kernel/sched/kernel.ts";
 import { sched_wakeup } from "../src/kernel/sched/sleepqueue.ts";
-import { curthread, type thread } from "../src/kernel/sched/thread.ts";
-import { pcpu_find, sched_off_cpu, sched_on_cpu } from "../src/kernel/sched/ule.ts";
-import {
-	type grouptask,
-	gtask_coalesced,
-	gtask_done,
-	gtask_enqueue,
-	gtask_start,
-} from "../src/kernel/taskqueue/gtaskqueue.ts";
+import { pcpu_find } from "../src/kernel/sched/ule.ts";
+import { gtask_coalesced, gtask_enqueue } from "../src/kernel/taskqueue/gtaskqueue.ts";
 import type { MachineProfile } from "../src/machine/profile.ts";
 import type { Driver } from "./driver.ts";
 import { type Distribution, StageClock } from "./latency.ts";
+import { isCryptoTask, watchStints } from "./stints.ts";
 
 /** One CPU's time over the measured interval, ns. busy + wake + poll + idle = the interval. */
 export interface CpuTime {
@@ -86,16 +80,6 @@ interface Reading {
 	locks: Map<string, LockUse>;
 }
 
-/** A thread of the driver's task group, since it was last switched in. */
-class Stint {
-	since = 0;
-	found = false;
-	/** inside a task: whether it finds work is not known yet */
-	task: grouptask | null = null;
-	/** CPU time of earlier stints of a task that was preempted */
-	carried = 0;
-}
-
 /** The state of one CPU's books at this moment, without closing them. */
 function readCpu(id: number, profile: MachineProfile, wasted_ns: number): CpuTime {
 	const pc = pcpu_find(id);
@@ -161,7 +145,6 @@ export class Metrics {
 	private readonly cpus: number;
 	private readonly driver: Driver;
 	private readonly detach: (() => void)[] = [];
-	private readonly stints = new Map<thread, Stint>();
 	private readonly stages = new StageClock();
 	private readonly wasted: Float64Array;
 	private tasks_scheduled = 0;
@@ -184,54 +167,23 @@ export class Metrics {
 		this.start = this.reading();
 	}
 
-	private isCryptoTask(gt: grouptask): boolean {
-		const func: unknown = gt.ta_func;
-		return func === this.driver.wg_softc_encrypt || func === this.driver.wg_softc_decrypt;
-	}
-
 	private listen(): void {
-		const { driver, detach, stints } = this;
+		const { driver, detach } = this;
 		detach.push(
 			gtask_enqueue.listen((gt) => {
-				if (this.isCryptoTask(gt)) this.tasks_scheduled++;
+				if (isCryptoTask(driver, gt)) this.tasks_scheduled++;
 			}),
 			gtask_coalesced.listen((gt) => {
-				if (this.isCryptoTask(gt)) this.tasks_coalesced++;
+				if (isCryptoTask(driver, gt)) this.tasks_coalesced++;
 			}),
 			driver.wg_task_run.listen((_kind, packets) => {
 				this.tasks_run++;
 				this.packets += packets;
 				if (packets === 0) return;
 				this.tasks_useful++;
-				const stint = stints.get(curthread);
-				if (stint !== undefined) stint.found = true;
 			}),
-			gtask_start.listen((gt) => {
-				const td = curthread;
-				if (!td.td_name.startsWith("wg_tqg")) return;
-				let stint = stints.get(td);
-				if (stint === undefined) {
-					// the thread's first task: it has been on its CPU since it was made
-					stint = new Stint();
-					stint.since = td.td_runtime;
-					stints.set(td, stint);
-				}
-				stint.task = gt;
-			}),
-			gtask_done.listen((gt) => {
-				const stint = stints.get(curthread);
-				if (stint === undefined) return;
-				stint.task = null;
-				// deliveries and handshakes are never queued without cause
-				if (!this.isCryptoTask(gt)) stint.found = true;
-			}),
-			sched_on_cpu.listen((td) => {
-				const stint = stints.get(td);
-				if (stint !== undefined) stint.since = td.td_runtime;
-			}),
-			sched_off_cpu.listen((td, cpu) => {
-				const stint = stints.get(td);
-				if (stint !== undefined) this.endStint(td, stint, cpu);
+			watchStints(driver, (_td, cpu, end, used) => {
+				if (end === "nothing") this.wasted[cpu] += used;
 			}),
 			sched_wakeup.listen(() => {
 				this.wakeups++;
@@ -241,17 +193,6 @@ export class Metrics {
 				if (stage === "delivered") this.delivered++;
 			}),
 		);
-	}
-
-	private endStint(td: thread, stint: Stint, cpu: number): void {
-		const used = stint.carried + td.td_runtime - stint.since;
-		stint.carried = 0;
-		if (stint.found) {
-			stint.found = stint.task !== null;
-			return;
-		}
-		if (stint.task !== null) stint.carried = used;
-		else this.wasted[cpu] += used;
 	}
 
 	private reading(): Reading {

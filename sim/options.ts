@@ -202,10 +202,10 @@ function shellWord(text: string): string {
 	return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The one line that repeats a run. Options with their default value are left out, those people compare by stay. */
-export function commandLine(options: RunOptions): string {
+/** What the command lines of a run and of a comparison have in common. Options with their default value are left out. */
+function sharedWords(options: RunOptions): string[] {
 	const profile = findProfile(options.machine);
-	const words = ["npx ifwg run", `--policy ${shellWord(options.policy)}`, `--crypto ${options.crypto}`];
+	const words: string[] = [];
 	const add = (differs: boolean, text: string): void => {
 		if (differs) words.push(text);
 	};
@@ -224,7 +224,35 @@ export function commandLine(options: RunOptions): string {
 	add(options.duration_ns !== DEFAULT_DURATION_NS, `--duration ${formatDuration(options.duration_ns)}`);
 	add(options.warmup_ns !== DEFAULT_WARMUP_NS, `--warmup ${formatDuration(options.warmup_ns)}`);
 	add(options.cost_only, "--cost-only");
-	words.push(`--seed 0x${options.seed.toString(16)}`);
+	return words;
+}
+
+/** The one line that repeats a run. Of the options with their default value only those people compare by are named. */
+export function commandLine(options: RunOptions): string {
+	const { policy, crypto, seed } = options;
+	const words = ["npx ifwg run", `--policy ${shellWord(policy)}`, `--crypto ${crypto}`, ...sharedWords(options)];
+	return [...words, `--seed 0x${seed.toString(16)}`].join(" ");
+}
+
+/** The one line that repeats a comparison; `seeds` are consecutive. */
+export function compareCommandLine(
+	base: RunOptions,
+	policies: readonly string[],
+	cryptos: readonly string[],
+	seeds: readonly number[],
+): string {
+	const words = ["npx ifwg compare"];
+	const list = (flag: string, values: readonly string[], fallback: readonly string[]): void => {
+		if (values.join() !== fallback.join()) words.push(`${flag} ${shellWord(values.join())}`);
+	};
+	list("--policy", policies, DEFAULT_POLICIES);
+	list("--crypto", cryptos, DEFAULT_CRYPTOS);
+	words.push(...sharedWords(base));
+	if (seeds.length === 1) words.push(`--seed ${seeds[0]}`);
+	else {
+		if (seeds[0] !== DEFAULT_SEED) words.push(`--seed ${seeds[0]}`);
+		if (seeds.length !== DEFAULT_SEEDS || seeds[0] !== DEFAULT_SEED) words.push(`--seeds ${seeds.length}`);
+	}
 	return words.join(" ");
 }
 

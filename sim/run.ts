@@ -24,6 +24,7 @@ import { commandLine, type RunOptions, settingsKey } from "./options.ts";
 import { LockWatch, panicReport } from "./panic.ts";
 import type { RunResult, Timed } from "./result.ts";
 import { Scenario } from "./scenario.ts";
+import { type Stretch, StretchRecorder } from "./stretch.ts";
 
 /** A step of simulated time in which to look whether something has happened. */
 const STEP_NS = 100_000;
@@ -218,6 +219,23 @@ export async function simulate(options: RunOptions, export_plan: ExportPlan | nu
 	} catch (error) {
 		if (!(error instanceof KernelPanic)) throw error;
 		throw examine(options, driver, policy, error);
+	}
+}
+
+/** The first `length_ns` of the measured interval, CPU by CPU. The rest of the run is not made. */
+export async function recordStretch(options: RunOptions, length_ns: number): Promise<Stretch> {
+	const { driver, policy } = await prepare(options);
+	const run = new Run(options, driver, policy);
+	run.begin();
+	const recorder = new StretchRecorder(driver);
+	try {
+		run.passUntil(options.warmup_ns);
+		const start_ns = run.machine.now - run.scenario.startedAt;
+		recorder.begin();
+		run.pass(length_ns);
+		return recorder.end(options.policy, start_ns);
+	} finally {
+		recorder.close();
 	}
 }
 

@@ -11,31 +11,69 @@ import {
 	parseSeeds,
 } from "../options.ts";
 import { stdoutColors } from "../report/colors.ts";
+import type { RawReportOptions } from "../report/file.ts";
+import type { ReportPlan } from "../report/plan.ts";
+import type { Stretch } from "../stretch.ts";
 import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
 
-async function compareAction(flags: CommonFlags & { atom: boolean }): Promise<void> {
+/** The short pieces of runs that the timelines are drawn from. */
+async function recordStretches(plan: ReportPlan): Promise<Stretch[]> {
+	const { STRETCH_NS } = await import("../report/plan.ts");
+	const { recordStretch } = await import("../run.ts");
+	const { startProgress } = await import("../progress.ts");
+	const progress = startProgress("timelines");
+	const stretches: Stretch[] = [];
+	try {
+		for (const options of plan.stretches) {
+			stretches.push(await recordStretch(options, Math.min(STRETCH_NS, options.duration_ns)));
+			progress.update(stretches.length, plan.stretches.length);
+		}
+	} finally {
+		progress.finish();
+	}
+	return stretches;
+}
+
+type Flags = CommonFlags & RawReportOptions & { readonly atom: boolean };
+
+async function compareAction(flags: Flags): Promise<void> {
 	const policies = parseList("--policy", flags.policy, DEFAULT_POLICIES);
 	const cryptos = parseList("--crypto", flags.crypto, DEFAULT_CRYPTOS);
 	const base = parseRunOptions({ ...flags, policy: policies[0], crypto: cryptos[0] });
 	for (const crypto of cryptos) parseRunOptions({ crypto });
 	const seeds = parseSeeds(flags.seeds, flags.seed);
 	const workers = parseWorkers(flags.workers);
+	const { reportFile } = await import("../report/file.ts");
+	const file = reportFile(flags);
+	const { readSensitivity } = await import("../report/sensitivity.ts");
+	const sensitivity = flags.sensitivity === undefined ? null : readSensitivity(flags.sensitivity);
 	await checkModules(base.driver, policies);
-	const { planComparison, summariseComparison } = await import("../compare.ts");
+	const { planReport, reportJobs, summariseReport } = await import("../report/plan.ts");
+	const { comparisonJson, planComparison, summariseComparison } = await import("../compare.ts");
 	// the published scaling of Atom cores stands beside the scenario it is usually read with, not beside any other
 	const usual = base.machine === DEFAULT_MACHINE && base.cpus === 8 && base.streams === 1 && !base.udp;
 	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
-	const jobs = planComparison(options);
+	const plan = file === null ? null : planReport(options, flags.scan !== false);
+	const jobs = plan === null ? planComparison(options) : reportJobs(plan);
 	const began = performance.now();
-	const comparison = summariseComparison(options, await runMany("compare", jobs, workers));
-	if (flags.json === true) {
-		const runs = comparison.cells.flatMap((cell) => cell.runs);
-		print(JSON.stringify({ runs, atom_runs: comparison.atom, summary: comparison.summary }, null, "\t"));
-		return;
+	const timed = await runMany("compare", jobs, workers);
+	const report = plan === null ? null : summariseReport(plan, timed, await recordStretches(plan), sensitivity);
+	const comparison = report?.comparison ?? summariseComparison(options, timed);
+	let json = comparisonJson(comparison);
+	if (report !== null && file !== null) {
+		const { renderReport, reportJson } = await import("../report/html/page.ts");
+		const { writeWhole } = await import("../export/file.ts");
+		writeWhole(file, renderReport(report));
+		json = reportJson(report);
 	}
-	const { renderComparison } = await import("../report/text.ts");
-	print(renderComparison(comparison, stdoutColors()));
-	process.stderr.write(`${jobs.length} runs in ${((performance.now() - began) / 1000).toFixed(1)} s\n`);
+	if (flags.json === true) {
+		print(JSON.stringify(json, null, "\t"));
+	} else {
+		const { renderComparison } = await import("../report/text.ts");
+		print(renderComparison(comparison, stdoutColors()));
+		process.stderr.write(`${jobs.length} runs in ${((performance.now() - began) / 1000).toFixed(1)} s\n`);
+	}
+	if (file !== null) process.stderr.write(`wrote ${file}\n`);
 }
 
 export function addCompare(root: Command): void {
@@ -55,6 +93,10 @@ export function addCompare(root: Command): void {
 		.option("--cpus <n>", "number of CPUs, 1 to 256 (default: the machine's)")
 		.option("--seed <n>", "first seed, decimal or 0x hexadecimal; without --seeds only this one (default: 1)")
 		.option("--seeds <n>", "how many seeds (default: 5)")
+		.option("--report <file>", "also write a report, one HTML file: figures, how sure they are, how to repeat them")
+		.option("--force", "replace a report that is there")
+		.option("--no-scan", "leave the report's runs on 2 to 64 CPUs out")
+		.option("--sensitivity <file>", "draw this study in the report: what ifwg sensitivity --json prints")
 		.option("--no-atom", "leave out the two runs for the published figure of 4 and 8 Atom cores")
 		.addHelpText(
 			"after",
@@ -65,6 +107,7 @@ Examples:
   $ ifwg compare --cpus 4 --seeds 1                    few CPUs: the queue is never shallow
   $ ifwg compare --policy round-robin,linux-style      two cursors, one atomic
   $ ifwg compare --generation 2021-11 --crypto own     in the driver the change was made to
+  $ ifwg compare --report change.html                  one file to attach to a review
   $ ifwg compare --release 14.0 --json > runs.json     one object for each run, and a summary`,
 		)
 		.action(compareAction);

@@ -32,7 +32,7 @@ export function describeScenario(options: RunOptions): string[] {
 }
 
 /** Averages each CPU's times over runs. */
-function averageCpus(runs: readonly RunResult[]): CpuTime[] {
+export function averageCpus(runs: readonly RunResult[]): CpuTime[] {
 	return runs[0].per_cpu.map((first, id) => {
 		const result: CpuTime = { ...first, cstate_ns: [] };
 		for (const field of Object.keys(first) as (keyof CpuTime)[]) {
@@ -42,7 +42,7 @@ function averageCpus(runs: readonly RunResult[]): CpuTime[] {
 	});
 }
 
-interface Line {
+export interface Line {
 	readonly label: string;
 	readonly of: (runs: readonly RunResult[]) => string;
 }
@@ -63,7 +63,7 @@ const perSegment = (pick: (run: RunResult) => number): Line["of"] => {
 	);
 };
 
-const counts: readonly Line[] = [
+export const counts: readonly Line[] = [
 	{ label: "tasks scheduled", of: average((run) => run.tasks_scheduled, grouped) },
 	{ label: "share that found work", of: average((run) => run.useful_task_share, percent) },
 	{
@@ -75,7 +75,7 @@ const counts: readonly Line[] = [
 	},
 ];
 
-const price: readonly Line[] = [
+export const price: readonly Line[] = [
 	{ label: "packets through a tunnel", of: average((run) => run.segments, grouped) },
 	{ label: "threads woken", of: average((run) => run.wakeups, grouped) },
 	{ label: "  per packet", of: perSegment((run) => run.wakeups) },
@@ -101,7 +101,7 @@ const price: readonly Line[] = [
 		label: "  nJ per bit carried",
 		of: average(
 			(run) => (run.energy_proxy_j * 1e18) / (run.throughput_bps * run.duration_ns || Number.NaN),
-			(value) => value.toFixed(2),
+			(value) => (Number.isNaN(value) ? "-" : value.toFixed(2)),
 		),
 	},
 ];
@@ -114,7 +114,7 @@ function groupsOf(cells: readonly Cell[]): Cell[][] {
 	return [...groups.values()];
 }
 
-function label(cell: Cell): string {
+export function label(cell: Cell): string {
 	return `${cell.policy}, ${cell.crypto}`;
 }
 
@@ -170,7 +170,7 @@ function gains({ options, summary }: Comparison): string[] {
 }
 
 /** Locks of several runs, added up by name. */
-function sumLocks(runs: readonly RunResult[]): LockUse[] {
+export function sumLocks(runs: readonly RunResult[]): LockUse[] {
 	const sums = new Map<string, LockUse>();
 	for (const lock of runs.flatMap((run) => run.locks)) {
 		const sum = sums.get(lock.name) ?? { name: lock.name, acquisitions: 0, contested: 0, spin_ns: 0, block_ns: 0 };

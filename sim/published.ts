@@ -45,7 +45,7 @@ export const published = {
 	},
 	xeon_d_stream: {
 		name: "xeon_d_stream",
-		what: "one stream, 8-core Xeon D, all-cpus",
+		what: "one stream, 8-core Xeon D, all-cpus, SIMD",
 		published: "1.54 Gb/s",
 		expected: "1.03-2.31 Gb/s",
 		source: "Netgate blog 2021-02, XG-1541",

@@ -136,6 +136,7 @@ import {
 	PACKET_TAG_MACLABEL,
 } from "../../kernel/mbuf/mbuf.ts";
 import { uma_zalloc, uma_zcreate, uma_zdestroy, uma_zfree, type uma_zone } from "../../kernel/mbuf/uma.ts";
+import { MOD_LOAD, MOD_UNLOAD, module_register_init } from "../../kernel/module.ts";
 import { ICMP6_DST_UNREACH, icmp6_error } from "../../kernel/netinet/icmp6.ts";
 import {
 	AF_INET,
@@ -408,7 +409,7 @@ export type wg_stage_name =
 /** The module's variables: what is static in the C file. */
 class wg_globals {
 	clone_count = 0;
-	wg_packet_zone!: uma_zone<wg_packet>;
+	wg_packet_zone: uma_zone<wg_packet> | null = null;
 	peer_counter = 0;
 	wg_osd_jail_slot = 0;
 	readonly wg_sx = new sx();
@@ -1761,7 +1762,7 @@ export function* wg_deliver_in(peer: wg_peer): Blocking<void> {
 }
 
 export function wg_packet_alloc(m: mbuf): wg_packet | null {
-	const pkt = uma_zalloc(wg().wg_packet_zone, M_NOWAIT | M_ZERO);
+	const pkt = uma_zalloc(wg().wg_packet_zone as uma_zone<wg_packet>, M_NOWAIT | M_ZERO);
 	if (pkt === null) return null;
 	pkt.p_mbuf = m;
 	return pkt;
@@ -1770,7 +1771,7 @@ export function wg_packet_alloc(m: mbuf): wg_packet | null {
 export function wg_packet_free(pkt: wg_packet): void {
 	if (pkt.p_keypair !== null) noise_keypair_put(pkt.p_keypair);
 	if (pkt.p_mbuf !== null) m_freem(pkt.p_mbuf);
-	uma_zfree(wg().wg_packet_zone, pkt);
+	uma_zfree(wg().wg_packet_zone as uma_zone<wg_packet>, pkt);
 }
 
 /** The zone's constructor: what M_ZERO does to the memory upstream. */
@@ -2969,7 +2970,7 @@ export function* wg_module_init(): Blocking<Errno> {
 	if (dispatch === undefined) panic(`${WG_DISPATCH_TUNABLE}: no policy ${policy}`);
 	globals.dispatch = dispatch;
 
-	globals.wg_packet_zone = uma_zcreate<wg_packet>(
+	const zone = uma_zcreate<wg_packet>(
 		"wg packet",
 		SIZEOF_WG_PACKET,
 		wg_packet_ctor,
@@ -2980,28 +2981,31 @@ export function* wg_module_init(): Blocking<Errno> {
 		0,
 		() => new wg_packet(),
 	);
+	globals.wg_packet_zone = zone;
+	const unwinds = generation().module_init_unwinds;
 	let ret = yield* crypto_init();
 	if (ret !== 0) {
-		uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") uma_zdestroy(zone);
 		return ret;
 	}
 	ret = cookie_init();
 	if (ret !== 0) {
-		yield* crypto_deinit();
-		uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") {
+			yield* crypto_deinit();
+			uma_zdestroy(zone);
+		}
 		return ret;
 	}
 
 	globals.wg_osd_jail_slot = osd_jail_register(null, { [PR_METHOD_REMOVE]: wg_prison_remove });
 
 	if (!(yield* wg_run_selftests())) {
-		const unwinds = generation().module_init_unwinds;
 		if (unwinds === "all") {
 			osd_jail_deregister(globals.wg_osd_jail_slot);
 			yield* cookie_deinit();
 			yield* crypto_deinit();
 		}
-		if (unwinds !== "nothing") uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") uma_zdestroy(zone);
 		return ENOTRECOVERABLE;
 	}
 	return 0;
@@ -3024,14 +3028,14 @@ export function* wg_module_deinit(): Blocking<void> {
 	yield* VNET_LIST_RUNLOCK();
 	yield* NET_EPOCH_WAIT();
 	MPASS(globals.wg_list.length === 0, "LIST_EMPTY(&wg_list)");
-	osd_jail_deregister(globals.wg_osd_jail_slot);
+	const guarded = generation().deinit_guarded;
+	if (!guarded || globals.wg_osd_jail_slot !== 0) osd_jail_deregister(globals.wg_osd_jail_slot);
+	globals.wg_osd_jail_slot = 0;
 	yield* cookie_deinit();
 	yield* crypto_deinit();
-	uma_zdestroy(globals.wg_packet_zone);
+	if (!guarded || globals.wg_packet_zone !== null) uma_zdestroy(globals.wg_packet_zone as uma_zone<wg_packet>);
+	globals.wg_packet_zone = null;
 }
-
-export const MOD_LOAD = 0;
-export const MOD_UNLOAD = 1;
 
 export function* wg_module_event_handler(what: number): Blocking<Errno> {
 	switch (what) {
@@ -3046,6 +3050,6 @@ export function* wg_module_event_handler(what: number): Blocking<Errno> {
 }
 
 SYSINIT("wg", SI_SUB_PSEUDO, SI_ORDER_ANY, function* () {
-	const error = yield* wg_module_event_handler(MOD_LOAD);
+	const error = yield* module_register_init(wg_module_event_handler);
 	KASSERT(error === 0, `module_register_init: MOD_LOAD (wg) error ${error}`);
 });

@@ -29,8 +29,9 @@ import {
 	SIOCSIFFLAGS,
 	SIOCSTUNFIB,
 } from "../../../src/kernel/ifnet/sockio.ts";
-import { prison0 } from "../../../src/kernel/jail/jail.ts";
+import { prison_find_name, prison0 } from "../../../src/kernel/jail/jail.ts";
 import { crget } from "../../../src/kernel/jail/ucred.ts";
+import { vnet0 } from "../../../src/kernel/jail/vnet.ts";
 import { sx_xlocked } from "../../../src/kernel/lock/sx.ts";
 import { sockaddr_in } from "../../../src/kernel/netinet/in.ts";
 import {
@@ -49,8 +50,10 @@ import {
 	nvlist_pack,
 	nvlist_unpack,
 } from "../../../src/kernel/nv.ts";
+import { pause_sbt } from "../../../src/kernel/sched/sleepqueue.ts";
 import { type Blocking, curthread, done } from "../../../src/kernel/sched/thread.ts";
 import { protosw, SOCK_DGRAM, type socket } from "../../../src/kernel/socket/socket.ts";
+import { find_program } from "../../../src/userland/bin.ts";
 import { ifconfig } from "../../../src/userland/ifconfig.ts";
 import { system } from "../../../src/userland/process.ts";
 import { new_rig, type rig, sockaddr_bytes, wg_world } from "./rig.ts";
@@ -405,6 +408,30 @@ describe("sockets", () => {
 		with_rig("2022-09", function* (r) {
 			yield* wg_prison_remove(prison0());
 			expect(yield* wg_up(r.sc)).toBe(EBUSY);
+		});
+	});
+
+	test("an interface that moves to another vnet goes down, and comes up again with sockets in the one it was made in", () => {
+		with_addresses(function* (r) {
+			const sh = (command: string) => {
+				const [name, ...args] = command.split(" ");
+				return system(null, name, find_program(name)!, args);
+			};
+			yield* sh("jail -c name=there vnet persist");
+			yield* sh("ifconfig wg0 inet 10.0.0.1/24 up");
+			expect(r.ifp.if_drv_flags & IFF_DRV_RUNNING).not.toBe(0);
+			yield* sh("ifconfig wg0 vnet there");
+			expect(r.ifp.if_drv_flags & IFF_DRV_RUNNING).toBe(0);
+			expect(r.sc.sc_socket.so_so4 === null && r.sc.sc_socket.so_so6 === null).toBe(true);
+			expect(r.ifp.if_vnet === prison_find_name(prison0(), "there")!.pr_vnet).toBe(true);
+			expect((yield* sh("jexec there ifconfig wg0 inet 10.0.0.1/24 up")).lines).toEqual([]);
+			expect(r.sc.sc_socket.so_so4!.so_vnet === vnet0()).toBe(true);
+			const nvl = yield* get(r);
+			expect([...nvlist_get_binary(nvl, "public-key")]).toEqual([...r.public_key]);
+			nvlist_destroy(nvl);
+			yield* sh("jail -r there");
+			yield* pause_sbt("the jail goes", 100_000_000);
+			expect(r.ifp.if_vnet === vnet0()).toBe(true);
 		});
 	});
 

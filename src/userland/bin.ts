@@ -1,6 +1,7 @@
 /**
  * /bin, so to speak: the programs there are, by name.
  */
+import { bridge } from "./bridge.ts";
 import { ifconfig } from "./ifconfig.ts";
 import { iperf3 } from "./iperf3.ts";
 import { jail, jexec, jls } from "./jail.ts";
@@ -13,6 +14,8 @@ import { wg } from "./wg.ts";
 
 export function find_program(name: string): program | null {
 	switch (name) {
+		case "bridge":
+			return bridge;
 		case "ifconfig":
 			return ifconfig;
 		case "iperf3":

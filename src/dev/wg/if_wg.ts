@@ -37,6 +37,7 @@ import {
 	ETIMEDOUT,
 } from "../../kernel/errno.ts";
 import { BPF_MTAP2_AF, bpfattach, bpfdetach, DLT_NULL } from "../../kernel/ifnet/bpf.ts";
+import { ETHER_ADDR_LEN, ETHER_HDR_LEN, ETHERTYPE_IP, ETHERTYPE_IPV6 } from "../../kernel/ifnet/ethernet.ts";
 import {
 	if_alloc,
 	if_attach,
@@ -53,6 +54,7 @@ import { type if_clone, if_clone_detach, if_clone_simple } from "../../kernel/if
 import {
 	IF_MAXMTU,
 	IFCAP_LINKSTATE,
+	IFCAP_NETMAP,
 	IFCOUNTER_IBYTES,
 	IFCOUNTER_IERRORS,
 	IFCOUNTER_IPACKETS,
@@ -134,6 +136,7 @@ import {
 	PACKET_TAG_MACLABEL,
 } from "../../kernel/mbuf/mbuf.ts";
 import { uma_zalloc, uma_zcreate, uma_zdestroy, uma_zfree, type uma_zone } from "../../kernel/mbuf/uma.ts";
+import { MOD_LOAD, MOD_UNLOAD, module_register_init } from "../../kernel/module.ts";
 import { ICMP6_DST_UNREACH, icmp6_error } from "../../kernel/netinet/icmp6.ts";
 import {
 	AF_INET,
@@ -150,12 +153,15 @@ import {
 	in_get32,
 	in_len2mask,
 	in_mask2len,
+	in_put16,
 	in_put32,
 	in6_mask2len,
 	in6_prefixlen2mask,
+	pseudo_AF_HDRCMPLT,
 	type sockaddr,
 	sockaddr_in,
 	sockaddr_in6,
+	sockaddr_opaque,
 } from "../../kernel/netinet/in.ts";
 import type { inpcb } from "../../kernel/netinet/in_pcb.ts";
 import { ICMP_UNREACH, ICMP_UNREACH_HOST, icmp_error } from "../../kernel/netinet/ip_icmp.ts";
@@ -403,7 +409,7 @@ export type wg_stage_name =
 /** The module's variables: what is static in the C file. */
 class wg_globals {
 	clone_count = 0;
-	wg_packet_zone!: uma_zone<wg_packet>;
+	wg_packet_zone: uma_zone<wg_packet> | null = null;
 	peer_counter = 0;
 	wg_osd_jail_slot = 0;
 	readonly wg_sx = new sx();
@@ -1688,6 +1694,17 @@ export function* wg_deliver_out(peer: wg_peer): Blocking<void> {
 	}
 }
 
+/** Hands a packet to the program that has the interface in netmap mode, which expects Ethernet frames: consumes it. */
+export function* wg_deliver_netmap(ifp: ifnet, m0: mbuf, af: number): Blocking<void> {
+	const m = M_PREPEND(m0, ETHER_HDR_LEN, M_NOWAIT);
+	if (m === null) {
+		if_inc_counter(ifp, IFCOUNTER_IQDROPS, 1);
+		return;
+	}
+	fill_ether_header(m, af, 0x02);
+	yield* ifp.if_input(ifp, m);
+}
+
 /** Task p_recv: replay check and delivery, in order of arrival. IP input runs right here, in this thread. */
 export function* wg_deliver_in(peer: wg_peer): Blocking<void> {
 	const sc = peer.p_sc;
@@ -1731,8 +1748,9 @@ export function* wg_deliver_in(peer: wg_peer): Blocking<void> {
 
 			const saved = CURVNET_SET(ifp.if_vnet as vnet);
 			M_SETFIB(m, ifp.if_fib);
-			if (pkt.p_af === AF_INET) yield* netisr_dispatch(NETISR_IP, m);
-			if (pkt.p_af === AF_INET6) yield* netisr_dispatch(NETISR_IPV6, m);
+			if (in_netmap_mode(ifp)) yield* wg_deliver_netmap(ifp, m, pkt.p_af);
+			else if (pkt.p_af === AF_INET) yield* netisr_dispatch(NETISR_IP, m);
+			else if (pkt.p_af === AF_INET6) yield* netisr_dispatch(NETISR_IPV6, m);
 			CURVNET_RESTORE(saved);
 			NET_EPOCH_EXIT();
 
@@ -1744,7 +1762,7 @@ export function* wg_deliver_in(peer: wg_peer): Blocking<void> {
 }
 
 export function wg_packet_alloc(m: mbuf): wg_packet | null {
-	const pkt = uma_zalloc(wg().wg_packet_zone, M_NOWAIT | M_ZERO);
+	const pkt = uma_zalloc(wg().wg_packet_zone as uma_zone<wg_packet>, M_NOWAIT | M_ZERO);
 	if (pkt === null) return null;
 	pkt.p_mbuf = m;
 	return pkt;
@@ -1753,7 +1771,7 @@ export function wg_packet_alloc(m: mbuf): wg_packet | null {
 export function wg_packet_free(pkt: wg_packet): void {
 	if (pkt.p_keypair !== null) noise_keypair_put(pkt.p_keypair);
 	if (pkt.p_mbuf !== null) m_freem(pkt.p_mbuf);
-	uma_zfree(wg().wg_packet_zone, pkt);
+	uma_zfree(wg().wg_packet_zone as uma_zone<wg_packet>, pkt);
 }
 
 /** The zone's constructor: what M_ZERO does to the memory upstream. */
@@ -2138,10 +2156,12 @@ export function* wg_xmit(ifp: ifnet, m: mbuf, af: number, mtu: number): Blocking
 	return 0;
 }
 
-/** What determine_af_and_pullup found: in C it writes through its arguments. */
+/** What determine_af_and_pullup and determine_ethertype_and_pullup found: in C they write through their arguments. */
 export class pulled_up {
 	m: mbuf | null = null;
 	af = AF_UNSPEC;
+	/** EtherType */
+	et = 0;
 }
 
 /** read right after the call, with nothing in between that could block */
@@ -2166,8 +2186,23 @@ export function determine_af_and_pullup(m: mbuf, out: pulled_up): Errno {
 	return 0;
 }
 
-/** if_transmit: for whoever has no next hop, such as bridges. */
+/**
+ * Makes the Ethernet header of a frame from netmap contiguous.
+ *
+ * @returns 0 for IP and IPv6; EAFNOSUPPORT with the frame still there; ENOBUFS with the frame gone
+ */
+export function determine_ethertype_and_pullup(m: mbuf, out: pulled_up): Errno {
+	out.m = m_pullup(m, ETHER_HDR_LEN);
+	if (out.m === null) return ENOBUFS;
+	out.et = in_get16(out.m.m_buf, out.m.m_data + 2 * ETHER_ADDR_LEN);
+	return out.et === ETHERTYPE_IP || out.et === ETHERTYPE_IPV6 ? 0 : EAFNOSUPPORT;
+}
+
+/** if_transmit: for whoever has no next hop, such as bridges; since main for netmap only, whose frames have Ethernet headers. */
 export function* wg_transmit(ifp: ifnet, m0: mbuf): Blocking<Errno> {
+	const { netmap } = generation();
+	if (netmap) KASSERT(in_netmap_mode(ifp), `wg_transmit: ifp ${ifp.if_xname} is not in netmap mode`);
+
 	const defragged = m_defrag(m0, M_NOWAIT);
 	const m = m_unshare(defragged ?? m0, M_NOWAIT);
 	if (m === null) {
@@ -2176,27 +2211,91 @@ export function* wg_transmit(ifp: ifnet, m0: mbuf): Blocking<Errno> {
 	}
 
 	const p = pulled();
-	const ret = determine_af_and_pullup(m, p);
+	p.m = m;
+	let ret = netmap ? determine_ethertype_and_pullup(m, p) : 0;
+	if (ret === 0) {
+		if (netmap) m_adj(p.m, ETHER_HDR_LEN);
+		ret = determine_af_and_pullup(p.m, p);
+	}
 	if (ret !== 0) {
 		yield* xmit_err(ifp, p.m, null, AF_UNSPEC);
 		return ret;
 	}
-	return yield* wg_xmit(ifp, p.m as mbuf, p.af, ifp.if_mtu);
+
+	ret = yield* wg_xmit(ifp, p.m, p.af, ifp.if_mtu);
+	// netmap would keep the frame in its ring and try again, so it hears of errors that pass only
+	return netmap && ret !== ENOBUFS ? 0 : ret;
 }
 
-/** The family the caller says the packet has: with a gateway, main goes by the route's destination, which is the packet's own. */
-function output_family(dst: sockaddr, ro: route | null, parsed_af: number): number {
-	if (generation().output_af === "route" && ro?.ro_nh != null && (ro.ro_nh.nh_flags & NHF_GATEWAY) !== 0)
-		return parsed_af;
+/** if_input: what netmap sends up to the stack. */
+export function* wg_if_input(ifp: ifnet, m0: mbuf): Blocking<void> {
+	KASSERT(in_netmap_mode(ifp), `wg_if_input: ifp ${ifp.if_xname} is not in netmap mode`);
+
+	const p = pulled();
+	const ret = determine_ethertype_and_pullup(m0, p);
+	const m = p.m;
+	if (ret !== 0 || m === null) {
+		if_inc_counter(ifp, IFCOUNTER_IERRORS, 1);
+		m_freem(m);
+		return;
+	}
+	const proto = p.et === ETHERTYPE_IP ? NETISR_IP : NETISR_IPV6;
+	const saved = CURVNET_SET(ifp.if_vnet as vnet);
+	m_adj(m, ETHER_HDR_LEN);
+	yield* netisr_dispatch(proto, m);
+	CURVNET_RESTORE(saved);
+}
+
+/** Hands what the stack sends to netmap, which has put itself in the place of if_transmit. */
+export function* wg_xmit_netmap(ifp: ifnet, m0: mbuf, af: number): Blocking<Errno> {
+	if (if_tunnel_check_nesting(ifp, m0, MTAG_WGLOOP, MAX_LOOPS) !== 0) {
+		if_printf(ifp, "wg_xmit_netmap: packet looped\n"); // whether or not the interface is debugged
+		if_inc_counter(ifp, IFCOUNTER_IERRORS, 1);
+		m_freem(m0);
+		return ELOOP;
+	}
+	const m = M_PREPEND(m0, ETHER_HDR_LEN, M_NOWAIT);
+	if (m === null) {
+		if_inc_counter(ifp, IFCOUNTER_IQDROPS, 1);
+		return ENOBUFS;
+	}
+	fill_ether_header(m, af, 0x06);
+	return yield* ifp.if_transmit(ifp, m);
+}
+
+/** Does a program have the interface in netmap mode, and the driver know what that is? */
+function in_netmap_mode(ifp: ifnet): boolean {
+	return (ifp.if_capenable & IFCAP_NETMAP) !== 0 && generation().netmap;
+}
+
+/** The header of a frame for netmap: to everybody, from an address of one byte repeated. */
+function fill_ether_header(m: mbuf, af: number, byte: number): void {
+	const { m_buf, m_data } = m;
+	m_buf.fill(0xff, m_data, m_data + ETHER_ADDR_LEN);
+	m_buf.fill(byte, m_data + ETHER_ADDR_LEN, m_data + 2 * ETHER_ADDR_LEN);
+	in_put16(m_buf, m_data + 2 * ETHER_ADDR_LEN, af === AF_INET ? ETHERTYPE_IP : ETHERTYPE_IPV6);
+}
+
+/** The family the caller says the packet has: the macro RO_GET_FAMILY, and what bpf(4) writes before a packet. */
+function output_family(dst: sockaddr, ro: route | null, m: mbuf): number {
+	const main = generation().output_af === "route";
+	if (dst.sa_family === AF_UNSPEC || (main && dst.sa_family === pseudo_AF_HDRCMPLT))
+		return dst instanceof sockaddr_opaque ? le32(dst.sa_data, 0) : AF_UNSPEC;
+	// with a gateway main goes by the route's destination, whose family is that of the packet it was looked up for
+	if (main && ro?.ro_nh != null && (ro.ro_nh.nh_flags & NHF_GATEWAY) !== 0)
+		return m.m_buf[m.m_data] >> 4 === 6 ? AF_INET6 : AF_INET;
 	return dst.sa_family;
 }
 
 /** if_output: checks that the packet is of the family the caller says. */
 export function* wg_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | null): Blocking<Errno> {
-	if (dst.sa_family === AF_UNSPEC) {
+	const af = output_family(dst, ro, m0);
+	if (af === AF_UNSPEC) {
 		yield* xmit_err(ifp, m0, null, AF_UNSPEC);
 		return EAFNOSUPPORT;
 	}
+
+	if (in_netmap_mode(ifp)) return yield* wg_xmit_netmap(ifp, m0, af);
 
 	const defragged = m_defrag(m0, M_NOWAIT);
 	const m = m_unshare(defragged ?? m0, M_NOWAIT);
@@ -2212,7 +2311,7 @@ export function* wg_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | null
 		return ret;
 	}
 	const parsed_af = p.af;
-	if (parsed_af !== output_family(dst, ro, parsed_af)) {
+	if (parsed_af !== af) {
 		if (generation().output_af === "route") panic("Assertion parsed_af == af failed at if_wg.c (L-21)");
 		yield* xmit_err(ifp, p.m, null, AF_UNSPEC);
 		return EAFNOSUPPORT;
@@ -2726,6 +2825,7 @@ export function* wg_clone_create(_ifc: if_clone, unit: number, _params: unknown)
 	ifp.if_reassign = wg_reassign;
 	ifp.if_qflush = wg_qflush;
 	ifp.if_transmit = wg_transmit;
+	if (generation().netmap) ifp.if_input = wg_if_input;
 	ifp.if_output = wg_output;
 	ifp.if_ioctl = wg_ioctl;
 	yield* if_attach(ifp);
@@ -2870,7 +2970,7 @@ export function* wg_module_init(): Blocking<Errno> {
 	if (dispatch === undefined) panic(`${WG_DISPATCH_TUNABLE}: no policy ${policy}`);
 	globals.dispatch = dispatch;
 
-	globals.wg_packet_zone = uma_zcreate<wg_packet>(
+	const zone = uma_zcreate<wg_packet>(
 		"wg packet",
 		SIZEOF_WG_PACKET,
 		wg_packet_ctor,
@@ -2881,28 +2981,31 @@ export function* wg_module_init(): Blocking<Errno> {
 		0,
 		() => new wg_packet(),
 	);
+	globals.wg_packet_zone = zone;
+	const unwinds = generation().module_init_unwinds;
 	let ret = yield* crypto_init();
 	if (ret !== 0) {
-		uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") uma_zdestroy(zone);
 		return ret;
 	}
 	ret = cookie_init();
 	if (ret !== 0) {
-		yield* crypto_deinit();
-		uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") {
+			yield* crypto_deinit();
+			uma_zdestroy(zone);
+		}
 		return ret;
 	}
 
 	globals.wg_osd_jail_slot = osd_jail_register(null, { [PR_METHOD_REMOVE]: wg_prison_remove });
 
 	if (!(yield* wg_run_selftests())) {
-		const unwinds = generation().module_init_unwinds;
 		if (unwinds === "all") {
 			osd_jail_deregister(globals.wg_osd_jail_slot);
 			yield* cookie_deinit();
 			yield* crypto_deinit();
 		}
-		if (unwinds !== "nothing") uma_zdestroy(globals.wg_packet_zone);
+		if (unwinds !== "nothing") uma_zdestroy(zone);
 		return ENOTRECOVERABLE;
 	}
 	return 0;
@@ -2925,14 +3028,14 @@ export function* wg_module_deinit(): Blocking<void> {
 	yield* VNET_LIST_RUNLOCK();
 	yield* NET_EPOCH_WAIT();
 	MPASS(globals.wg_list.length === 0, "LIST_EMPTY(&wg_list)");
-	osd_jail_deregister(globals.wg_osd_jail_slot);
+	const guarded = generation().deinit_guarded;
+	if (!guarded || globals.wg_osd_jail_slot !== 0) osd_jail_deregister(globals.wg_osd_jail_slot);
+	globals.wg_osd_jail_slot = 0;
 	yield* cookie_deinit();
 	yield* crypto_deinit();
-	uma_zdestroy(globals.wg_packet_zone);
+	if (!guarded || globals.wg_packet_zone !== null) uma_zdestroy(globals.wg_packet_zone as uma_zone<wg_packet>);
+	globals.wg_packet_zone = null;
 }
-
-export const MOD_LOAD = 0;
-export const MOD_UNLOAD = 1;
 
 export function* wg_module_event_handler(what: number): Blocking<Errno> {
 	switch (what) {
@@ -2947,6 +3050,6 @@ export function* wg_module_event_handler(what: number): Blocking<Errno> {
 }
 
 SYSINIT("wg", SI_SUB_PSEUDO, SI_ORDER_ANY, function* () {
-	const error = yield* wg_module_event_handler(MOD_LOAD);
+	const error = yield* module_register_init(wg_module_event_handler);
 	KASSERT(error === 0, `module_register_init: MOD_LOAD (wg) error ${error}`);
 });

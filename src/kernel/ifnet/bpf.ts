@@ -4,14 +4,17 @@
  * A tap is a list of listeners, which is null while nobody listens, so that a tap costs one test then. A listener sees the
  * packet at the same point and with the same link header a bpf descriptor would, and must not change it. Simplified: no
  * descriptors, filters and buffers inside the kernel; whoever listens filters and copies, takes no simulated time for it and
- * never drops.
+ * never drops. Writing is there for interfaces without a link header of their own (DLT_NULL).
  *
- * @see net/bpf.c bpfattach2, bpfdetach, bpf_mtap, bpf_mtap2; kernel.md section 13
+ * @see net/bpf.c bpfattach2, bpfdetach, bpf_mtap, bpf_mtap2, bpfwrite, bpf_movein; kernel.md section 13
  */
-import type { mbuf } from "../mbuf/mbuf.ts";
-import { KERNEL_GLOBAL } from "../sched/kernel.ts";
-import { charge, cost } from "../sched/thread.ts";
-import type { ifnet } from "./if_var.ts";
+import { EMSGSIZE, ENETDOWN, ENOBUFS, ENXIO, EOPNOTSUPP, type Errno } from "../errno.ts";
+import { NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../lock/epoch.ts";
+import { M_PKTHDR, M_WAITOK, MT_DATA, m_append, m_freem, m_get2, type mbuf } from "../mbuf/mbuf.ts";
+import { AF_UNSPEC, pseudo_AF_HDRCMPLT, sockaddr_opaque } from "../netinet/in.ts";
+import { CURVNET_RESTORE, CURVNET_SET, KERNEL_GLOBAL } from "../sched/kernel.ts";
+import { type Blocking, charge, cost } from "../sched/thread.ts";
+import { IFF_UP, type ifnet } from "./if_var.ts";
 
 /** a 4-byte address family, host byte order, before the packet */
 export const DLT_NULL = 0;
@@ -133,4 +136,38 @@ export function BPF_MTAP2_AF(ifp: ifnet, m: mbuf, af: number): void {
 	const data = bpf().af;
 	data[0] = af;
 	bpf_mtap2(bp, data, 4, m);
+}
+
+/** length of a DLT_NULL header: a family in host byte order */
+const NULL_HDRLEN = 4;
+
+/**
+ * Sends what a program wrote to a bpf descriptor of the interface: a DLT_NULL header and a packet. The interface gets the header as
+ * the bytes of an address whose family says only where they come from.
+ *
+ * @param hdrcmplt the descriptor has BIOCSHDRCMPLT set, as tcpreplay(1) does
+ * @see bpf.c bpfwrite, bpf_movein
+ */
+export function* bpfwrite(ifp: ifnet, data: Uint8Array, hdrcmplt: boolean): Blocking<Errno> {
+	const bp = ifp.if_bpf;
+	if (bp === null) return ENXIO;
+	if ((ifp.if_flags & IFF_UP) === 0) return ENETDOWN;
+	if (bp.bif_dlt !== DLT_NULL) return EOPNOTSUPP;
+	if (data.length === 0) return 0;
+	const len = data.length - NULL_HDRLEN;
+	if (len < 0 || len > ifp.if_mtu) return EMSGSIZE;
+	const m = m_get2(Math.max(len, 1), M_WAITOK, MT_DATA, M_PKTHDR);
+	if (m === null) return EMSGSIZE;
+	if (m_append(m, len, data, NULL_HDRLEN) === 0) {
+		m_freem(m);
+		return ENOBUFS;
+	}
+	const dst = new sockaddr_opaque(hdrcmplt ? pseudo_AF_HDRCMPLT : AF_UNSPEC);
+	dst.sa_data.set(data.subarray(0, NULL_HDRLEN));
+	const saved = CURVNET_SET(ifp.if_vnet);
+	NET_EPOCH_ENTER();
+	const error = yield* ifp.if_output(ifp, m, dst, null);
+	NET_EPOCH_EXIT();
+	CURVNET_RESTORE(saved);
+	return error;
 }

@@ -17,6 +17,7 @@ import { type Blocking, charge, cost } from "../sched/thread.ts";
 import { task } from "../taskqueue/taskqueue.ts";
 import type { bpf_if } from "./bpf.ts";
 import type { if_clone } from "./if_clone.ts";
+import type { netmap_adapter } from "./netmap.ts";
 
 // if_flags
 export const IFF_UP = 0x1;
@@ -56,6 +57,7 @@ export const IFCAP_RXCSUM = 0x1;
 export const IFCAP_TXCSUM = 0x2;
 export const IFCAP_VLAN_MTU = 0x8;
 export const IFCAP_LINKSTATE = 0x80000;
+export const IFCAP_NETMAP = 0x100000;
 export const IFCAP_RXCSUM_IPV6 = 0x200000;
 export const IFCAP_TXCSUM_IPV6 = 0x400000;
 export const IFCAP_HWCSUM = IFCAP_RXCSUM | IFCAP_TXCSUM;
@@ -201,6 +203,8 @@ export class ifnet {
 	readonly if_snd = new ifqueue();
 	/** taps; null on an interface nobody called bpfattach for */
 	if_bpf: bpf_if | null = null;
+	/** the program that has the interface in netmap mode, or null */
+	if_netmap: netmap_adapter | null = null;
 	/** the cloner that made it */
 	if_cloner: if_clone | null = null;
 	readonly if_refcount = new refcount();

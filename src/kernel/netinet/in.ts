@@ -15,6 +15,8 @@ export const AF_ROUTE = 17;
 export const AF_LINK = 18;
 export const AF_ARP = 35;
 export const AF_INET6 = 28;
+/** not a family: the bytes bpf(4) writes begin with a whole link header */
+export const pseudo_AF_HDRCMPLT = 31;
 export const AF_MAX = 42;
 export const PF_INET = AF_INET;
 export const PF_INET6 = AF_INET6;
@@ -116,6 +118,15 @@ export class sockaddr_dl implements sockaddr {
 		this.sdl_index = index;
 		this.sdl_type = type;
 		this.sdl_data = data;
+	}
+}
+
+/** An address whose bytes only the interface understands, as bpf(4) passes it. @see sys/socket.h struct sockaddr */
+export class sockaddr_opaque implements sockaddr {
+	sa_family: number;
+	readonly sa_data = new Uint8Array(14);
+	constructor(family = AF_UNSPEC) {
+		this.sa_family = family;
 	}
 }
 

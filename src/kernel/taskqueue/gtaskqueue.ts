@@ -78,11 +78,24 @@ export class gtaskqueue {
 	}
 }
 
+/** One queue of a group. @see subr_gtaskqueue.c struct taskqgroup_cpu */
+class taskqgroup_cpu {
+	readonly tgc_taskq: gtaskqueue;
+	readonly tgc_cpu: number;
+	readonly tgc_tasks = new Set<grouptask>();
+	/** how many of them each owner has: upstream walks the list, which takes too long with 100,000 peers */
+	readonly tgc_uniq = new Map<object | null, number>();
+	constructor(taskq: gtaskqueue, cpu: number) {
+		this.tgc_taskq = taskq;
+		this.tgc_cpu = cpu;
+	}
+}
+
 /** TASKQGROUP_DEFINE: `count` queues, one thread each, bound to CPUs 0, stride, 2*stride, ... when there is more than one. */
 export class taskqgroup {
 	readonly tqg_name: string;
 	readonly tqg_lock = new mtx();
-	readonly tqg_queue: { tgc_taskq: gtaskqueue; tgc_tasks: grouptask[]; tgc_cpu: number }[] = [];
+	readonly tqg_queue: taskqgroup_cpu[] = [];
 	constructor(name: string) {
 		this.tqg_name = name;
 	}
@@ -178,7 +191,7 @@ export function* TASKQGROUP_DEFINE(name: string, count: number, stride: number):
 		const queue = new gtaskqueue(`${name}_${i}`);
 		mtx_init(queue.tq_mutex, `${name} taskqueue`, null, MTX_SPIN);
 		queue.tq_thread = kthread_add(gtaskqueue_thread_loop, queue, queue.tq_name, priorities().PI_SOFT);
-		group.tqg_queue.push({ tgc_taskq: queue, tgc_tasks: [], tgc_cpu: cpu });
+		group.tqg_queue.push(new taskqgroup_cpu(queue, cpu));
 		cpu = (cpu + stride) % mp_ncpus();
 	}
 	if (count > 1) {
@@ -206,10 +219,10 @@ export function* taskqgroup_attach(group: taskqgroup, gt: grouptask, uniq: objec
 	for (let strict = 1; strict >= 0 && best < 0; strict--) {
 		let fewest = Number.POSITIVE_INFINITY;
 		for (let i = 0; i < group.tqg_queue.length; i++) {
-			const { tgc_tasks } = group.tqg_queue[i];
-			if (tgc_tasks.length > fewest) continue;
-			if (strict === 1 && tgc_tasks.some((other) => other.gt_uniq === uniq)) continue;
-			fewest = tgc_tasks.length;
+			const { tgc_tasks, tgc_uniq } = group.tqg_queue[i];
+			if (tgc_tasks.size > fewest) continue;
+			if (strict === 1 && tgc_uniq.has(uniq)) continue;
+			fewest = tgc_tasks.size;
 			best = i;
 		}
 	}
@@ -239,17 +252,21 @@ export function* taskqgroup_attach_cpu(
 }
 
 function link(group: taskqgroup, at: number, gt: grouptask): void {
-	group.tqg_queue[at].tgc_tasks.push(gt);
-	gt.gt_taskqueue = group.tqg_queue[at].tgc_taskq;
+	const { tgc_taskq, tgc_tasks, tgc_uniq } = group.tqg_queue[at];
+	tgc_tasks.add(gt);
+	tgc_uniq.set(gt.gt_uniq, (tgc_uniq.get(gt.gt_uniq) ?? 0) + 1);
+	gt.gt_taskqueue = tgc_taskq;
 }
 
 /** Takes a task off its group: blocks it, waits for a run under way, unlinks it. */
 export function* taskqgroup_detach(group: taskqgroup, gt: grouptask): Blocking<void> {
 	yield* grouptask_block(gt);
 	yield* mtx_lock(group.tqg_lock);
-	const entry = group.tqg_queue.find((q) => q.tgc_tasks.includes(gt));
+	const entry = group.tqg_queue.find((q) => q.tgc_tasks.delete(gt));
 	if (entry === undefined) panic(`taskqgroup_detach: task ${gt.gt_name} not in group`);
-	entry.tgc_tasks.splice(entry.tgc_tasks.indexOf(gt), 1);
+	const left = (entry.tgc_uniq.get(gt.gt_uniq) ?? 0) - 1;
+	if (left > 0) entry.tgc_uniq.set(gt.gt_uniq, left);
+	else entry.tgc_uniq.delete(gt.gt_uniq);
 	yield* mtx_unlock(group.tqg_lock);
 	gt.gt_taskqueue = null;
 	gt.ta_flags &= ~TASK_NOENQUEUE;

@@ -101,7 +101,7 @@ describe("attach", () => {
 			yield* taskqgroup_detach(group, gt);
 		});
 		expect(gt.gt_taskqueue).toBeNull();
-		expect(group.tqg_queue.every(({ tgc_tasks }) => tgc_tasks.length === 0)).toBe(true);
+		expect(group.tqg_queue.every(({ tgc_tasks, tgc_uniq }) => tgc_tasks.size + tgc_uniq.size === 0)).toBe(true);
 		expect(() =>
 			on(kernel, function* () {
 				yield* GROUPTASK_ENQUEUE(gt);

@@ -47,10 +47,11 @@ describe("help", () => {
 		const { status, stdout, stderr } = ifwg();
 		expect([status, stderr]).toEqual([0, ""]);
 		expect(stdout).toBe(ifwg("--help").stdout);
-		for (const command of ["compare", "run", "list", "scan", "blake2"]) expect(stdout).toContain(`\n  ${command}`);
+		for (const command of ["compare", "run", "list", "scan", "blake2", "trace"])
+			expect(stdout).toContain(`\n  ${command}`);
 	});
 
-	test.each(["compare", "run", "scan", "blake2", "list"])("of %s ends with examples", (command) => {
+	test.each(["compare", "run", "scan", "blake2", "list", "trace"])("of %s ends with examples", (command) => {
 		const { status, stdout } = ifwg(command, "--help");
 		expect(status).toBe(0);
 		expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
@@ -74,6 +75,9 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			/^ifwg: --policy .\/gone.mjs: there is no such file/,
 		],
 		["an unknown generation", ["run", "--generation", "2020"], /^ifwg: --generation: no "2020"; there is 2021-11, /],
+		["a trace of nothing", ["trace"], /^ifwg: trace: a program is missing/],
+		["a trace of a probe nobody knows", ["trace", "sched:::of-cpu { count() }"], /^ifwg: trace: column 1: .*off-cpu/],
+		["a script that is not there", ["trace", "-s", "gone.d"], /^ifwg: --script gone.d: cannot be read: ENOENT/],
 		["an unknown list", ["list", "planets"], /^ifwg: list: no "planets"; there is machines/],
 		["too many arguments", ["run", "fast"], /^ifwg: too many arguments for 'run'/],
 		["a driver that is not one", ["run", "--driver", "."], /^ifwg: --driver .: no if_wg.js in it/],
@@ -224,6 +228,24 @@ test("lists can be read by people and by programs", () => {
 	const costs = JSON.parse(ifwg("list", "costs", "--json").stdout);
 	for (const cost of costs)
 		expect(cost, cost.name).toMatchObject({ unit: expect.any(String), source: expect.any(String) });
+});
+
+test("a trace is printed for people and for programs, whatever the number of workers", () => {
+	const argv = ["trace", "wg:::task-run { quantize(packets) by kind }", "--policy", "all-cpus,round-robin", ...SHORT];
+	const { status, stdout } = ifwg(...argv);
+	expect(status).toBe(0);
+	expect(stdout).toContain("  all-cpus                                            decrypt  ");
+	expect(stdout).toMatch(/\n {15}0 \|@+ +[0-9]+ +\n/);
+	const one = ifwg(...argv, "--workers", "1", "--json").stdout;
+	expect(ifwg(...argv, "--workers", "2", "--json").stdout).toBe(one);
+	expect(JSON.parse(one).aggregations[0].rows.length).toBe(4);
+});
+
+test("probes are listed with their arguments and what can be read of them", () => {
+	expect(ifwg("list", "probes").stdout).toMatch(/\nsched:::on-cpu +td: thread, cpu: number\n/);
+	const { probes, structures } = JSON.parse(ifwg("list", "probes", "--json").stdout);
+	expect(probes.length).toBeGreaterThan(40);
+	expect(structures.map(({ name }: { name: string }) => name)).toContain("mbuf");
 });
 
 test("generations are listed with what is different about them", () => {

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what the simulator carries in a second of host time. Probes off, one core, everything but the last part
  * in this process. Cases take turns; figures are medians. `npm run bench -- quick` makes one round of each; `npm run bench -- scale`
- * measures large configurations instead.
+ * measures large configurations instead, `npm run bench -- export` what it costs to look.
  */
 import { cpus } from "node:os";
 import { parseRunOptions, type RunOptions } from "../sim/options.ts";
@@ -157,6 +157,9 @@ async function main(): Promise<void> {
 if (process.argv.includes("scale")) {
 	const { scale } = await import("./scale.ts");
 	scale();
+} else if (process.argv.includes("export")) {
+	const { exportCosts } = await import("./export.ts");
+	await exportCosts(quick);
 } else {
 	await main();
 }

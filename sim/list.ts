@@ -5,7 +5,11 @@ import type { CostConstant } from "../src/machine/cost/cost.ts";
 import { all_costs, type CostName } from "../src/machine/cost/table.ts";
 import { type MachineProfile, machineProfiles } from "../src/machine/profile.ts";
 import type { Driver } from "./driver.ts";
+import { BUILTINS } from "./dtrace/expression.ts";
+import { knownProbes, type Parameter } from "./dtrace/probes.ts";
+import { allStructs } from "./dtrace/structs.ts";
 import { UsageError } from "./errors.ts";
+import "./generic.ts";
 import {
 	CRYPTO_DESCRIPTIONS,
 	CRYPTOS,
@@ -17,7 +21,7 @@ import {
 import { indent, table } from "./report/table.ts";
 import { quote, readableTime } from "./units.ts";
 
-export const LISTS = ["machines", "generations", "policies", "crypto", "epair", "releases", "costs"] as const;
+export const LISTS = ["machines", "generations", "policies", "crypto", "epair", "releases", "probes", "costs"] as const;
 export type ListName = (typeof LISTS)[number];
 
 export function parseListName(text: string): ListName {
@@ -47,6 +51,12 @@ export function listData(name: ListName, driver: Driver): unknown {
 			return EPAIRS.map((epair) => ({ name: epair, description: EPAIR_DESCRIPTIONS[epair] }));
 		case "releases":
 			return releases.map((release) => releaseTraits(release));
+		case "probes":
+			return {
+				probes: knownProbes().map(({ name, parameters }) => ({ name, arguments: parameters })),
+				structures: allStructs(),
+				builtins: Object.entries(BUILTINS).map(([name, builtin]) => ({ name, ...builtin })),
+			};
 		case "costs":
 			return costRows();
 	}
@@ -85,6 +95,33 @@ function costText(row: CostRow): string[] {
 			`  on ${profile}: ${show(c)}`,
 			`    ${c.source}`,
 		]),
+	];
+}
+
+function probesText(): string[] {
+	const signature = (parameters: readonly Parameter[]): string =>
+		parameters.map(({ name, type }) => `${name}: ${type}`).join(", ");
+	return [
+		...table(
+			knownProbes().map(({ name, parameters }) => [name, signature(parameters)]),
+			[0, 1],
+		),
+		"",
+		"Fields:",
+		...indent(
+			table(
+				allStructs().map(({ name, fields }) => [name, signature(fields)]),
+				[0, 1],
+			),
+		),
+		"",
+		"With every probe:",
+		...indent(
+			table(
+				Object.entries(BUILTINS).map(([name, { type, description }]) => [name, type, description]),
+				[0, 1, 2],
+			),
+		),
 	];
 }
 
@@ -141,18 +178,21 @@ export function listText(name: ListName, driver: Driver): string[] {
 				],
 				[0, 1, 2, 3, 4, 5],
 			);
+		case "probes":
+			return probesText();
 		case "costs":
 			return costRows().flatMap(costText);
 	}
 }
 
-/** All lists but the long one. */
+/** All lists but the long ones. */
 export function listEverything(driver: Driver): string[] {
 	const out: string[] = [];
 	for (const name of LISTS) {
-		if (name === "costs") continue;
+		if (name === "costs" || name === "probes") continue;
 		out.push(name, ...indent(listText(name, driver)), "");
 	}
+	out.push(`probes: ${knownProbes().length}, each with its arguments: ifwg list probes`);
 	out.push(`costs: ${Object.keys(all_costs).length} constants, each with its range and source: ifwg list costs`);
 	return out;
 }

@@ -18,9 +18,18 @@ export interface PoolOptions {
 	readonly onDone?: (done: number, total: number) => void;
 }
 
-/** The compiled worker, if this is the compiled program: Node runs no TypeScript in a thread. */
-function workerFile(): string | null {
-	const file = fileURLToPath(new URL("./worker.js", import.meta.url));
+/** What a pool's threads do: a function of a job, in a module of its own that exports it as default. */
+export interface Work<J, R> {
+	readonly here: (job: J) => Promise<R>;
+	/** the module, compiled, by its URL */
+	readonly module: URL;
+}
+
+const RUN: Work<RunOptions, Outcome> = { here: attempt, module: new URL("./worker.js", import.meta.url) };
+
+/** The compiled module, if this is the compiled program: Node runs no TypeScript in a thread. */
+function workerFile(module: URL): string | null {
+	const file = fileURLToPath(module);
 	return existsSync(file) ? file : null;
 }
 
@@ -43,26 +52,33 @@ export function unwrap(outcome: Outcome): Timed {
 
 /** Runs all of `jobs`. The first of them that fails, in their order, decides what is thrown. */
 export async function runAll(jobs: readonly RunOptions[], options: PoolOptions = {}): Promise<Timed[]> {
-	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
-	const file = workerFile();
-	return wanted <= 1 || file === null ? runHere(jobs, options) : runInThreads(jobs, wanted, file, options);
+	return workAll(jobs, RUN, unwrap, options);
 }
 
-async function runHere(jobs: readonly RunOptions[], options: PoolOptions): Promise<Timed[]> {
-	const results: Timed[] = [];
+/** Does `work` for all of `jobs`; `open` makes a result of what comes back, or throws what went wrong. */
+export async function workAll<J, R, T>(
+	jobs: readonly J[],
+	work: Work<J, R>,
+	open: (outcome: R) => T,
+	options: PoolOptions = {},
+): Promise<T[]> {
+	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
+	const file = workerFile(work.module);
+	if (wanted > 1 && file !== null) return (await inThreads<J, R>(jobs, wanted, file, options)).map(open);
+	const results: T[] = [];
 	for (const job of jobs) {
-		results.push(unwrap(await attempt(job)));
+		results.push(open(await work.here(job)));
 		options.onDone?.(results.length, jobs.length);
 	}
 	return results;
 }
 
-async function runInThreads(
-	jobs: readonly RunOptions[],
+async function inThreads<J, R>(
+	jobs: readonly J[],
 	workers: number,
 	filename: string,
 	options: PoolOptions,
-): Promise<Timed[]> {
+): Promise<R[]> {
 	const pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: workers, maxThreads: workers });
 	// threads are in the middle of a computation when Ctrl-C comes; nothing of theirs is on disk, so they may just end
 	const interrupted = (): void => {
@@ -72,14 +88,13 @@ async function runInThreads(
 	process.once("SIGINT", interrupted);
 	try {
 		let done = 0;
-		const outcomes = await Promise.all(
+		return await Promise.all(
 			jobs.map(async (job) => {
-				const outcome = (await pool.run(job)) as Outcome;
+				const outcome = (await pool.run(job)) as R;
 				options.onDone?.(++done, jobs.length);
 				return outcome;
 			}),
 		);
-		return outcomes.map(unwrap);
 	} finally {
 		process.off("SIGINT", interrupted);
 		await pool.destroy();

@@ -155,31 +155,50 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 	};
 }
 
+/** Somebody else who listens to a run, without touching it. */
+export interface Onlooker {
+	/** The measured interval begins. */
+	mark(): void;
+	/** It has ended. */
+	read(): void;
+	/** So has the run, or it came to nothing. */
+	close(): void;
+}
+
+/** Makes an onlooker, once the kernel is there and before its first instruction. */
+export type Onlook = (policy: LoadedPolicy) => Onlooker;
+
 /** The whole run, with everything counted. */
 function observed(
 	options: RunOptions,
 	driver: Driver,
 	policy: LoadedPolicy,
 	export_plan: ExportPlan | null = null,
+	onlook: Onlook | null = null,
 ): RunResult {
 	const run = new Run(options, driver, policy);
 	const metrics = new Metrics(driver);
 	let exports: Exports | null = null;
+	let onlooker: Onlooker | null = null;
 	try {
+		onlooker = onlook?.(policy) ?? null;
 		if (export_plan !== null) exports = new Exports(export_plan, { options, driver, command: commandLine(options) });
 		run.begin();
 		run.passUntil(options.warmup_ns);
 		metrics.mark();
+		onlooker?.mark();
 		const drops = new Drops();
 		const before = run.scenario.bytesReceived;
 		run.pass(options.duration_ns);
 		const measured = metrics.read();
+		onlooker?.read();
 		const lost = drops.read();
 		const bytes = run.scenario.bytesReceived - before;
 		run.end();
 		exports?.commit();
 		return resultOf(run, measured, bytes, lost);
 	} finally {
+		onlooker?.close();
 		exports?.abort();
 		metrics.close();
 	}
@@ -210,11 +229,15 @@ async function prepare(options: RunOptions): Promise<{ driver: Driver; policy: L
 }
 
 /** Makes a run, and the files of `export_plan`, if it comes to its end. Throws PanicError if the kernel panics, UsageError if driver or policy are at fault. */
-export async function simulate(options: RunOptions, export_plan: ExportPlan | null = null): Promise<Timed> {
+export async function simulate(
+	options: RunOptions,
+	export_plan: ExportPlan | null = null,
+	onlook: Onlook | null = null,
+): Promise<Timed> {
 	const { driver, policy } = await prepare(options);
 	const began = performance.now();
 	try {
-		const result = observed(options, driver, policy, export_plan);
+		const result = observed(options, driver, policy, export_plan, onlook);
 		return { result, host_seconds: (performance.now() - began) / 1000 };
 	} catch (error) {
 		if (!(error instanceof KernelPanic)) throw error;

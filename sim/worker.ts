@@ -3,7 +3,7 @@ import { PanicError, type PanicReport, UsageError } from "./errors.ts";
 import type { ExportPlan } from "./export/plan.ts";
 import type { RunOptions } from "./options.ts";
 import type { Timed } from "./result.ts";
-import { simulate } from "./run.ts";
+import { type Onlook, simulate } from "./run.ts";
 
 export type Outcome =
 	| { readonly kind: "result"; readonly timed: Timed }
@@ -11,9 +11,13 @@ export type Outcome =
 	| { readonly kind: "usage"; readonly message: string }
 	| { readonly kind: "internal"; readonly message: string; readonly stack: string };
 
-export async function attempt(options: RunOptions, export_plan: ExportPlan | null = null): Promise<Outcome> {
+export async function attempt(
+	options: RunOptions,
+	export_plan: ExportPlan | null = null,
+	onlook: Onlook | null = null,
+): Promise<Outcome> {
 	try {
-		return { kind: "result", timed: await simulate(options, export_plan) };
+		return { kind: "result", timed: await simulate(options, export_plan, onlook) };
 	} catch (error) {
 		if (error instanceof PanicError) return { kind: "panic", report: error.report };
 		if (error instanceof UsageError) return { kind: "usage", message: error.message };

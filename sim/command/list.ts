@@ -23,9 +23,9 @@ export function addList(root: Command): void {
 		.command("list")
 		.summary("what can be chosen, and every constant with its source")
 		.description(
-			"Shows what can be chosen: machines, generations, policies, crypto, epair, releases; and costs, the model's constants.",
+			"Shows what can be chosen: machines, generations, policies, crypto, epair, releases; probes, for ifwg trace; and costs, the model's constants.",
 		)
-		.argument("[what]", "one of them; without it, all but the costs")
+		.argument("[what]", "one of them; without it, all but probes and costs")
 		.option("--driver <dir>", "list this driver's policies")
 		.option("--json", "print JSON")
 		.addHelpText(
@@ -34,6 +34,7 @@ export function addList(root: Command): void {
 Examples:
   $ ifwg list
   $ ifwg list machines
+  $ ifwg list probes
   $ ifwg list costs --json`,
 		)
 		.action(listAction);

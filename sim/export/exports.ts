@@ -43,6 +43,8 @@ export class Exports {
 			exporter.close();
 			exporter.finish();
 		}
+		// only when all are on the disk does the first get its name
+		for (const file of this.files) file.complete();
 		for (const file of this.files) file.commit();
 	}
 

@@ -78,6 +78,7 @@ export class OutFile {
 	private readonly buffer = Buffer.allocUnsafe(BUFFER_BYTES);
 	private filled = 0;
 	private open = true;
+	private committed = false;
 	private helper: OutFile | null = null;
 
 	constructor(name: string, budget: Budget) {
@@ -154,26 +155,34 @@ export class OutFile {
 		if (tail.length > 0) each(tail.toString("utf8"));
 	}
 
-	/** Writes what is left, and gives the file its name. */
-	commit(): void {
+	/** Writes what is left: after this, nothing can go wrong that has to do with room on the disk. */
+	complete(): void {
 		this.flush();
 		this.helper?.abort();
 		this.open = false;
 		try {
 			closeSync(this.fd);
-			renameSync(this.part, this.name);
 		} catch (error) {
-			rmSync(this.part, { force: true });
 			throw cannotWrite(this.name, error);
 		}
 	}
 
-	/** Nothing is left of it. */
+	/** Gives the complete file its name. */
+	commit(): void {
+		try {
+			renameSync(this.part, this.name);
+		} catch (error) {
+			throw cannotWrite(this.name, error);
+		}
+		this.committed = true;
+	}
+
+	/** Nothing is left of it, unless it has its name already. */
 	abort(): void {
 		this.helper?.abort();
-		if (!this.open) return;
+		if (this.committed) return;
+		if (this.open) closeSync(this.fd);
 		this.open = false;
-		closeSync(this.fd);
 		rmSync(this.part, { force: true });
 	}
 }

@@ -85,7 +85,7 @@ export class KtrExport implements Exporter {
 	private id(td: thread): string {
 		let id = this.ids.get(td);
 		if (id === undefined) {
-			id = td === hostthread ? "timer interrupt" : `${word(td.td_name)} tid ${td.td_tid}`;
+			id = `${word(td.td_name)} tid ${td.td_tid}`;
 			this.ids.set(td, id);
 		}
 		return id;
@@ -143,7 +143,9 @@ export class KtrExport implements Exporter {
 
 	private enqueue(td: thread, cpu: number, by: thread): void {
 		this.idles();
-		this.state(cpu, td, "runq add", `prio:${td.td_priority}, linkedto:"${this.id(by)}"`);
+		// a link must lead to a thread that has a row, or a click on it is an error: the timer interrupt has none
+		const by_whom = by === hostthread ? "" : `, linkedto:"${this.id(by)}"`;
+		this.state(cpu, td, "runq add", `prio:${td.td_priority}${by_whom}`);
 		if (by !== hostthread) {
 			const linked = `linkedto:"${this.id(td)}"`;
 			this.add(curkernel.machine.now, by.td_cpu, "thread", this.id(by), 'point:"wokeup"', linked);

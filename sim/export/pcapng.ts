@@ -108,7 +108,8 @@ export class PcapngExport implements Exporter {
 			`PRESHARED_KEY=${key_to_base64(psk)}`,
 			"",
 		].join("\n");
-		this.add(decryptionSecrets(SECRETS_WIREGUARD, Buffer.from(text)));
+		// not by way of the timeline: keys may come early, but never after the packet that needs them
+		this.file.bytes(decryptionSecrets(SECRETS_WIREGUARD, Buffer.from(text)));
 	}
 
 	/** Interfaces of both jails may have one name, so theirs goes before it. */
@@ -122,7 +123,8 @@ export class PcapngExport implements Exporter {
 			textOption(IF_OS, this.os),
 		];
 		if (ifp.if_hw_addr.length === ETHER_ADDR_LEN) options.push([IF_MACADDR, ifp.if_hw_addr.slice()]);
-		this.add(interfaceDescription(bp.bif_dlt, options));
+		// at once: interfaces are numbered by their order in the file, and only packets have to be in that of time
+		this.file.bytes(interfaceDescription(bp.bif_dlt, options));
 		return id;
 	}
 

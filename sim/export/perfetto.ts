@@ -7,10 +7,19 @@
  *
  * @see Chrome Trace Event Format; perfetto json_trace_parser.cc
  */
+import type { wg_softc } from "../../src/dev/wg/if_wg_var.ts";
+import { netisr_enqueue, netisr_handle, netisr_workstreams } from "../../src/kernel/ifnet/netisr.ts";
 import { curkernel, sbinuptime } from "../../src/kernel/sched/kernel.ts";
-import { curthread, TDS_RUNQ, type thread } from "../../src/kernel/sched/thread.ts";
+import { curcpu, curthread, TDS_RUNQ, type thread } from "../../src/kernel/sched/thread.ts";
 import { pcpu_find, sched_enqueue, sched_off_cpu, sched_on_cpu } from "../../src/kernel/sched/ule.ts";
-import { gtask_done, gtask_enqueue, gtask_start } from "../../src/kernel/taskqueue/gtaskqueue.ts";
+import {
+	type grouptask,
+	gtask_coalesced,
+	gtask_done,
+	gtask_enqueue,
+	gtask_start,
+} from "../../src/kernel/taskqueue/gtaskqueue.ts";
+import type { Driver } from "../driver.ts";
 import type { ExportContext, Exporter } from "./export.ts";
 import type { OutFile } from "./file.ts";
 
@@ -39,18 +48,20 @@ export class PerfettoExport implements Exporter {
 	private readonly file: OutFile;
 	private readonly detach: (() => void)[];
 	private readonly tracks = new Map<thread, Track>();
-	private readonly loads: number[];
+	/** last value of each counter: it is written when it has changed */
+	private readonly counters = new Map<string, number>();
+	private readonly driver: Driver;
 	private readonly command: string;
 	private separator = "\n";
 
 	constructor(file: OutFile, context: ExportContext) {
 		this.file = file;
 		this.command = context.command;
-		this.loads = curkernel.machine.cpus.map(() => -1);
+		this.driver = context.driver;
 		file.text('{"displayTimeUnit":"ns","traceEvents":[');
 		this.name("process_name", CPUS_PID, 0, "CPUs");
 		this.name("process_name", THREADS_PID, 0, "threads");
-		for (let cpu = 0; cpu < this.loads.length; cpu++) this.name("thread_name", CPUS_PID, cpu + 1, `CPU ${cpu}`);
+		for (const { id } of curkernel.machine.cpus) this.name("thread_name", CPUS_PID, id + 1, `CPU ${id}`);
 		this.detach = [
 			sched_on_cpu.listen((td, cpu) => {
 				this.change(td, "Running", cpu);
@@ -64,16 +75,20 @@ export class PerfettoExport implements Exporter {
 				this.change(td, "R", cpu);
 				this.load(cpu);
 			}),
-			gtask_enqueue.listen((gt) => {
-				const queue = gt.gt_taskqueue;
-				if (queue !== null) this.counter(`${queue.tq_name} tasks`, queue.tq_queue.length);
-			}),
+			gtask_enqueue.listen((gt) => this.queues(gt)),
+			gtask_coalesced.listen((gt) => this.queues(gt)),
 			gtask_start.listen((gt) => {
-				const queue = gt.gt_taskqueue;
-				if (queue !== null) this.counter(`${queue.tq_name} tasks`, queue.tq_queue.length);
+				this.queues(gt);
 				this.begin(gt.gt_name, "task", "");
 			}),
-			gtask_done.listen(() => this.end()),
+			gtask_done.listen((gt) => {
+				this.queues(gt);
+				this.end();
+			}),
+			netisr_enqueue.listen((_proto, _m, cpu) => this.netisr(cpu)),
+			netisr_handle.listen((_proto, _m, queued) => {
+				if (queued) this.netisr(curcpu());
+			}),
 			context.driver.wg_stage.listen((stage, packet_id) => {
 				// the journey begins when the packet is staged and ends when it is delivered
 				const flow_in = stage !== "staged";
@@ -128,16 +143,34 @@ export class PerfettoExport implements Exporter {
 	}
 
 	private counter(name: string, value: number): void {
+		if (this.counters.get(name) === value) return;
+		this.counters.set(name, value);
 		const what = `"ph":"C","name":${JSON.stringify(name)},"pid":${CPUS_PID}`;
 		this.event(`${what},"ts":${us(curkernel.machine.now)},"args":{"value":${value}}`);
 	}
 
-	/** Threads running and queued on a CPU, when that has changed. */
+	/** Threads running and queued on a CPU. */
 	private load(cpu: number): void {
-		const load = pcpu_find(cpu).tdq_load;
-		if (this.loads[cpu] === load) return;
-		this.loads[cpu] = load;
-		this.counter(`CPU ${cpu} load`, load);
+		this.counter(`CPU ${cpu} load`, pcpu_find(cpu).tdq_load);
+	}
+
+	/** Packets that wait for a CPU's netisr thread, without those it has taken. */
+	private netisr(cpu: number): void {
+		const stream = netisr_workstreams().find(({ nws_cpu }) => nws_cpu === cpu);
+		if (stream !== undefined) this.counter(`netisr ${cpu} packets`, stream.nws_pending_work);
+	}
+
+	/** Tasks on a task's queue; of a task that encrypts or decrypts, also the packets its tunnel has for it and its like. */
+	private queues(gt: grouptask): void {
+		const queue = gt.gt_taskqueue;
+		if (queue !== null) this.counter(`${queue.tq_name} tasks`, queue.tq_queue.length);
+		const func: unknown = gt.ta_func;
+		const encrypts = func === this.driver.wg_softc_encrypt;
+		if (!encrypts && func !== this.driver.wg_softc_decrypt) return;
+		const { sc_ifp, sc_encrypt_parallel, sc_decrypt_parallel } = gt.ta_context as wg_softc;
+		const tunnel = `${sc_ifp.if_vnet.vnet_name}:${sc_ifp.if_xname}`;
+		const what = encrypts ? "to encrypt" : "to decrypt";
+		this.counter(`${tunnel} packets ${what}`, (encrypts ? sc_encrypt_parallel : sc_decrypt_parallel).q_len);
 	}
 
 	private clock(track: Track): string {

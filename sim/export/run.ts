@@ -11,6 +11,9 @@ import { leftovers } from "./file.ts";
 import { type ExportPlan, outputFile } from "./plan.ts";
 import attemptExport, { type ExportJob } from "./worker.ts";
 
+/** What ends a run early: Ctrl-C, kill, a terminal that goes away. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** The compiled worker, if this is the compiled program: Node runs no TypeScript in a thread. */
 function workerFile(): string | null {
 	const file = fileURLToPath(new URL("./worker.js", import.meta.url));
@@ -31,13 +34,11 @@ export async function exportRun(options: RunOptions, plan: ExportPlan): Promise<
 		process.stderr.write("\nifwg: interrupted; nothing was written\n");
 		process.exit(EXIT_INTERRUPTED);
 	};
-	process.once("SIGINT", interrupted);
-	process.once("SIGTERM", interrupted);
+	for (const signal of SIGNALS) process.once(signal, interrupted);
 	try {
 		return unwrap((await pool.run(job)) as Outcome);
 	} finally {
-		process.off("SIGINT", interrupted);
-		process.off("SIGTERM", interrupted);
+		for (const signal of SIGNALS) process.off(signal, interrupted);
 		await pool.destroy();
 	}
 }

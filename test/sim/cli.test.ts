@@ -1,6 +1,6 @@
 /** The command as people have it: the compiled program, in a process of its own. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -47,10 +47,11 @@ describe("help", () => {
 		const { status, stdout, stderr } = ifwg();
 		expect([status, stderr]).toEqual([0, ""]);
 		expect(stdout).toBe(ifwg("--help").stdout);
-		for (const command of ["compare", "run", "list", "scan", "blake2"]) expect(stdout).toContain(`\n  ${command}`);
+		for (const command of ["compare", "run", "list", "scan", "blake2", "trace"])
+			expect(stdout).toContain(`\n  ${command}`);
 	});
 
-	test.each(["compare", "run", "scan", "blake2", "list"])("of %s ends with examples", (command) => {
+	test.each(["compare", "run", "scan", "blake2", "list", "trace"])("of %s ends with examples", (command) => {
 		const { status, stdout } = ifwg(command, "--help");
 		expect(status).toBe(0);
 		expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
@@ -74,6 +75,9 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			/^ifwg: --policy .\/gone.mjs: there is no such file/,
 		],
 		["an unknown generation", ["run", "--generation", "2020"], /^ifwg: --generation: no "2020"; there is 2021-11, /],
+		["a trace of nothing", ["trace"], /^ifwg: trace: a program is missing/],
+		["a trace of a probe nobody knows", ["trace", "sched:::of-cpu { count() }"], /^ifwg: trace: column 1: .*off-cpu/],
+		["a script that is not there", ["trace", "-s", "gone.d"], /^ifwg: --script gone.d: cannot be read: ENOENT/],
 		["an unknown list", ["list", "planets"], /^ifwg: list: no "planets"; there is machines/],
 		["too many arguments", ["run", "fast"], /^ifwg: too many arguments for 'run'/],
 		["a driver that is not one", ["run", "--driver", "."], /^ifwg: --driver .: no if_wg.js in it/],
@@ -226,6 +230,22 @@ test("lists can be read by people and by programs", () => {
 		expect(cost, cost.name).toMatchObject({ unit: expect.any(String), source: expect.any(String) });
 });
 
+test("a trace gives the same, whatever the number of workers", () => {
+	const little = ["--duration", "300us", "--warmup", "0ms", "--cost-only", "--cpus", "2", "--json"];
+	const argv = ["trace", "wg:::task-run { quantize(packets) by kind }", "--policy", "all-cpus,round-robin", ...little];
+	const one = ifwg(...argv, "--workers", "1");
+	expect([one.status, one.stderr]).toEqual([0, ""]);
+	expect(JSON.parse(one.stdout).aggregations[0].rows.length).toBe(4);
+	expect(ifwg(...argv, "--workers", "2").stdout).toBe(one.stdout);
+}, 60_000);
+
+test("probes are listed with their arguments and what can be read of them", () => {
+	expect(ifwg("list", "probes").stdout).toMatch(/\nsched:::on-cpu +td: thread, cpu: number\n/);
+	const { probes, structures } = JSON.parse(ifwg("list", "probes", "--json").stdout);
+	expect(probes.length).toBeGreaterThan(40);
+	expect(structures.map(({ name }: { name: string }) => name)).toContain("mbuf");
+});
+
 test("generations are listed with what is different about them", () => {
 	const generations = JSON.parse(ifwg("list", "generations", "--json").stdout);
 	expect(generations.map(({ name, dispatch, aead }: Record<string, string>) => [name, dispatch, aead])).toEqual([
@@ -264,6 +284,49 @@ test("Ctrl-C in the middle of a comparison: exit 130, and no file is left", asyn
 	expect(await ended).toBe(130);
 	expect(readdirSync(directory).filter((name) => name.startsWith("out"))).toEqual([]);
 });
+
+test.each(["SIGINT", "SIGTERM"] as const)(
+	"%s in the middle of an export: exit 130, one line, and no file is left",
+	async (signal) => {
+		const out = path.join(directory, `export-${signal}`);
+		const child = spawn(
+			process.execPath,
+			[bin, "run", "--duration", "60s", "--cost-only", "--out", out, "--export", "ktr,perfetto"],
+			{
+				cwd: directory,
+				stdio: ["ignore", "pipe", "pipe"],
+			},
+		);
+		let said = "";
+		child.stderr.on("data", (text) => {
+			said += String(text);
+		});
+		const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+		// there is something to take away
+		const written = (): number =>
+			existsSync(out) ? readdirSync(out).filter((name) => name.endsWith(".tmp")).length : 0;
+		while (written() < 3 && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 50));
+		child.kill(signal);
+		expect(await ended).toBe(130);
+		expect(said.trim()).toBe("ifwg: interrupted; nothing was written");
+		expect(readdirSync(out)).toEqual([]);
+	},
+	60_000,
+);
+
+test("a disk that takes no more: exit 2, one line, and no file is left", () => {
+	const out = path.join(directory, "full");
+	// what a file may have, in blocks of 512 bytes: the system refuses the rest, as it does when a disk is full
+	const line = `ulimit -f 600; exec "$0" "$@"`;
+	const argv = [bin, "run", ...SHORT, "--out", out, "--export", "ktr,perfetto,stacks"];
+	const { status, stdout, stderr } = spawnSync("sh", ["-c", line, process.execPath, ...argv], {
+		cwd: directory,
+		encoding: "utf8",
+	});
+	expect([status, stdout]).toEqual([2, ""]);
+	expect(stderr).toMatch(/^ifwg: cannot write .*: E(?:FBIG|NOSPC): [^\n]*\n$/);
+	expect(readdirSync(out)).toEqual([]);
+}, 60_000);
 
 test("a scan writes its table whole", () => {
 	const { status, stderr } = ifwg("scan", "--cpus", "1,2", ...SHORT, "--write", "scan.md");

@@ -393,9 +393,15 @@ export const WG_DISPATCH_TUNABLE = "hw.wg.dispatch";
 
 // What the simulator observes, beside the kernel's own probes.
 /** End of one run of an encrypt or decrypt task: how many packets it found. */
-export const wg_task_run = SDT_PROBE_DEFINE<[kind: "encrypt" | "decrypt", packets: number]>("wg:::task-run");
+export const wg_task_run = SDT_PROBE_DEFINE<[kind: "encrypt" | "decrypt", packets: number]>(
+	"wg:::task-run",
+	"kind: string, packets: number",
+);
 /** A packet reaches a stage of its way; its id stays the same from wg_xmit to the peer's wg_deliver_in. */
-export const wg_stage = SDT_PROBE_DEFINE<[stage: wg_stage_name, packet_id: number]>("wg:::stage");
+export const wg_stage = SDT_PROBE_DEFINE<[stage: wg_stage_name, packet_id: number]>(
+	"wg:::stage",
+	"stage: string, packet_id: number",
+);
 export type wg_stage_name =
 	| "staged"
 	| "encrypt-start"

@@ -311,17 +311,19 @@ export type noise_handshake_event = "create-initiation" | "consume-initiation" |
  * key, the peer's public key, our ephemeral private key (null when a responder has not made one yet) and the pre-shared key.
  * The buffers are wiped soon after: a listener copies what it keeps.
  */
-export const noise_handshake_secrets =
-	SDT_PROBE_DEFINE<
-		[
-			event: noise_handshake_event,
-			r: noise_remote,
-			local_private: Uint8Array,
-			remote_public: Uint8Array,
-			local_ephemeral: Uint8Array | null,
-			psk: Uint8Array,
-		]
-	>("wg:noise::handshake-secrets");
+export const noise_handshake_secrets = SDT_PROBE_DEFINE<
+	[
+		event: noise_handshake_event,
+		r: noise_remote,
+		local_private: Uint8Array,
+		remote_public: Uint8Array,
+		local_ephemeral: Uint8Array | null,
+		psk: Uint8Array,
+	]
+>(
+	"wg:noise::handshake-secrets",
+	"event: string, r: noise_remote, local_private: bytes, remote_public: bytes, local_ephemeral: bytes, psk: bytes",
+);
 
 export const M_NOISE = MALLOC_DEFINE("NOISE", "wgnoise");
 

@@ -30,8 +30,8 @@ import { sleepq_wait, wakeup } from "../sched/sleepqueue.ts";
 import { type Blocking, cost, curthread, sync, sync_exactly, type thread } from "../sched/thread.ts";
 import { interrupt, pcpu_find, sched_add, sched_set_clock, thread_inhibit } from "../sched/ule.ts";
 
-export const callout_start = SDT_PROBE_DEFINE<[c: callout]>("callout_execute:::callout-start");
-export const callout_end = SDT_PROBE_DEFINE<[c: callout]>("callout_execute:::callout-end");
+export const callout_start = SDT_PROBE_DEFINE<[c: callout]>("callout_execute:::callout-start", "c: callout");
+export const callout_end = SDT_PROBE_DEFINE<[c: callout]>("callout_execute:::callout-end", "c: callout");
 
 export const CALLOUT_ACTIVE = 0x2;
 export const CALLOUT_PENDING = 0x4;

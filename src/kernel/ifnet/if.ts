@@ -63,11 +63,14 @@ import {
 	LINK_STATE_UP,
 } from "./if_var.ts";
 
-export const ifnet_arrival_event = SDT_PROBE_DEFINE<[ifp: ifnet]>("ifnet:::arrival");
-export const ifnet_departure_event = SDT_PROBE_DEFINE<[ifp: ifnet]>("ifnet:::departure");
-export const ifnet_link_event = SDT_PROBE_DEFINE<[ifp: ifnet, state: number]>("ifnet:::link");
+export const ifnet_arrival_event = SDT_PROBE_DEFINE<[ifp: ifnet]>("ifnet:::arrival", "ifp: ifnet");
+export const ifnet_departure_event = SDT_PROBE_DEFINE<[ifp: ifnet]>("ifnet:::departure", "ifp: ifnet");
+export const ifnet_link_event = SDT_PROBE_DEFINE<[ifp: ifnet, state: number]>(
+	"ifnet:::link",
+	"ifp: ifnet, state: number",
+);
 /** what if_printf says */
-export const ifnet_printf = SDT_PROBE_DEFINE<[ifp: ifnet, text: string]>("ifnet:::printf");
+export const ifnet_printf = SDT_PROBE_DEFINE<[ifp: ifnet, text: string]>("ifnet:::printf", "ifp: ifnet, text: string");
 
 class ifnet_state {
 	readonly ifnet_sxlock = new sx();

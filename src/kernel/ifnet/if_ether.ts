@@ -100,7 +100,7 @@ class arp_state {
 export const V_arp = VNET_DEFINE(() => new arp_state());
 
 /** a neighbour's Ethernet address became known, or changed */
-export const arp_resolved = SDT_PROBE_DEFINE<[ifp: ifnet, addr: number]>("arp:::resolved");
+export const arp_resolved = SDT_PROBE_DEFINE<[ifp: ifnet, addr: number]>("arp:::resolved", "ifp: ifnet, addr: in_addr");
 
 /** The neighbours of an interface; if_afdata[AF_ARP]. */
 export function LLTABLE(ifp: ifnet): lltable {

@@ -143,10 +143,19 @@ class netisr_disabled {
 const V_netisr_disabled = VNET_DEFINE(() => new netisr_disabled());
 
 /** args: protocol, packet, CPU of the workstream */
-export const netisr_enqueue = SDT_PROBE_DEFINE<[proto: number, m: mbuf, cpu: number]>("netisr:::enqueue");
-export const netisr_drop = SDT_PROBE_DEFINE<[proto: number, m: mbuf, cpu: number]>("netisr:::drop");
+export const netisr_enqueue = SDT_PROBE_DEFINE<[proto: number, m: mbuf, cpu: number]>(
+	"netisr:::enqueue",
+	"proto: number, m: mbuf, cpu: number",
+);
+export const netisr_drop = SDT_PROBE_DEFINE<[proto: number, m: mbuf, cpu: number]>(
+	"netisr:::drop",
+	"proto: number, m: mbuf, cpu: number",
+);
 /** args: protocol, packet, whether it comes from a queue */
-export const netisr_handle = SDT_PROBE_DEFINE<[proto: number, m: mbuf, queued: boolean]>("netisr:::handle");
+export const netisr_handle = SDT_PROBE_DEFINE<[proto: number, m: mbuf, queued: boolean]>(
+	"netisr:::handle",
+	"proto: number, m: mbuf, queued: boolean",
+);
 
 /** Bounds a protocol's queue limit. @see netisr.c netisr_register */
 function netisr_limit(ns: netisr_state, qlimit: number): number {

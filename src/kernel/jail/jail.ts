@@ -47,9 +47,9 @@ export {
 export const PRISON_STATE_ALIVE = 1;
 export const PRISON_STATE_DYING = 2;
 
-export const prison_created = SDT_PROBE_DEFINE<[pr: prison]>("jail:::create");
-export const prison_removed = SDT_PROBE_DEFINE<[pr: prison]>("jail:::remove");
-export const prison_destroyed = SDT_PROBE_DEFINE<[pr: prison]>("jail:::destroy");
+export const prison_created = SDT_PROBE_DEFINE<[pr: prison]>("jail:::create", "pr: prison");
+export const prison_removed = SDT_PROBE_DEFINE<[pr: prison]>("jail:::remove", "pr: prison");
+export const prison_destroyed = SDT_PROBE_DEFINE<[pr: prison]>("jail:::destroy", "pr: prison");
 
 export class prison {
 	readonly pr_id: number;

@@ -11,8 +11,14 @@ import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { KASSERT } from "../sched/kernel.ts";
 import { advance, type Blocking, cost, curthread, DONE, done, sync, type thread } from "../sched/thread.ts";
 
-export const race_load = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>("race:::load");
-export const race_store = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>("race:::store");
+export const race_load = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>(
+	"race:::load",
+	"object: object, field: string, td: thread",
+);
+export const race_store = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>(
+	"race:::store",
+	"object: object, field: string, td: thread",
+);
 
 type NumberField<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T];
 

@@ -12,10 +12,22 @@ import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import { type Blocking, type Contested, cost, curthread, sync, type thread } from "../sched/thread.ts";
 import { sched_add, sched_prio, spin_grant, thread_inhibit } from "../sched/ule.ts";
 
-export const lockstat_acquire = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>("lockstat:::acquire");
-export const lockstat_release = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>("lockstat:::release");
-export const lockstat_spin = SDT_PROBE_DEFINE<[lock: lock_object, td: thread, ns: number]>("lockstat:::spin");
-export const lockstat_block = SDT_PROBE_DEFINE<[lock: lock_object, td: thread, ns: number]>("lockstat:::block");
+export const lockstat_acquire = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>(
+	"lockstat:::acquire",
+	"lock: lock_object, td: thread",
+);
+export const lockstat_release = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>(
+	"lockstat:::release",
+	"lock: lock_object, td: thread",
+);
+export const lockstat_spin = SDT_PROBE_DEFINE<[lock: lock_object, td: thread, ns: number]>(
+	"lockstat:::spin",
+	"lock: lock_object, td: thread, ns: number",
+);
+export const lockstat_block = SDT_PROBE_DEFINE<[lock: lock_object, td: thread, ns: number]>(
+	"lockstat:::block",
+	"lock: lock_object, td: thread, ns: number",
+);
 
 /** Statistics of all locks of one name, as lock profiling groups them. @see LOCK_PROFILING(9) */
 export class lock_prof {

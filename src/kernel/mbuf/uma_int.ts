@@ -28,9 +28,9 @@ export type uma_fini<T> = (item: T) => void;
 export type uma_fault = (name: string) => boolean;
 
 /** What UMA prints to the console: limits reached, zones destroyed with items in use. */
-export const uma_printf = SDT_PROBE_DEFINE<[message: string]>("uma:::printf");
+export const uma_printf = SDT_PROBE_DEFINE<[message: string]>("uma:::printf", "message: string");
 /** An allocation failed: zone name. */
-export const uma_fail = SDT_PROBE_DEFINE<[zone: string]>("uma:::fail");
+export const uma_fail = SDT_PROBE_DEFINE<[zone: string]>("uma:::fail", "zone: string");
 
 /** Bucket capacities, and the largest item for which each is used. */
 const bucket_entries = [2, 4, 8, 16, 30, 62, 126, 254];

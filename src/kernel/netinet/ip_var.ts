@@ -56,6 +56,6 @@ class ip_settings {
 export const V_ip = VNET_DEFINE(() => new ip_settings());
 
 /** a packet leaves by an interface; its header is where the data begin */
-export const ip_send_probe = SDT_PROBE_DEFINE<[m: mbuf, ifp: ifnet]>("ip:::send");
+export const ip_send_probe = SDT_PROBE_DEFINE<[m: mbuf, ifp: ifnet]>("ip:::send", "m: mbuf, ifp: ifnet");
 /** a packet arrived, header checked for length */
-export const ip_receive_probe = SDT_PROBE_DEFINE<[m: mbuf, ifp: ifnet | null]>("ip:::receive");
+export const ip_receive_probe = SDT_PROBE_DEFINE<[m: mbuf, ifp: ifnet | null]>("ip:::receive", "m: mbuf, ifp: ifnet");

@@ -42,7 +42,10 @@ const nd6_maxtries = 3;
 const nd6_maxqueuelen = 16;
 
 /** a neighbour's link address became known, or changed */
-export const nd6_resolved = SDT_PROBE_DEFINE<[ifp: ifnet, addr: Uint8Array]>("nd6:::resolved");
+export const nd6_resolved = SDT_PROBE_DEFINE<[ifp: ifnet, addr: Uint8Array]>(
+	"nd6:::resolved",
+	"ifp: ifnet, addr: bytes",
+);
 
 /** A neighbour. @see net/if_llatbl.h struct llentry */
 export class nd6_entry {

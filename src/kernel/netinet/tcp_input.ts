@@ -75,7 +75,10 @@ import {
 	V_tcpstat,
 } from "./tcp_var.ts";
 
-export const tcp_receive = SDT_PROBE_DEFINE<[tp: tcpcb, m: mbuf, th: tcphdr, tlen: number]>("tcp:::receive");
+export const tcp_receive = SDT_PROBE_DEFINE<[tp: tcpcb, m: mbuf, th: tcphdr, tlen: number]>(
+	"tcp:::receive",
+	"tp: tcpcb, m: mbuf, th: tcphdr, tlen: number",
+);
 
 const LOOKUP = INPLOOKUP_WILDCARD | INPLOOKUP_WLOCKPCB;
 

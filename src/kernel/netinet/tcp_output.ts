@@ -139,7 +139,10 @@ import {
 } from "./tcp_var.ts";
 import { tcp_maxseg } from "./tcp_wnd.ts";
 
-export const tcp_send = SDT_PROBE_DEFINE<[tp: tcpcb, m: mbuf, seq: number, len: number, flags: number]>("tcp:::send");
+export const tcp_send = SDT_PROBE_DEFINE<[tp: tcpcb, m: mbuf, seq: number, len: number, flags: number]>(
+	"tcp:::send",
+	"tp: tcpcb, m: mbuf, seq: number, len: number, flags: number",
+);
 
 /** offset within the send buffer's mbuf; used between two plain calls only */
 const moff = new int_ref();

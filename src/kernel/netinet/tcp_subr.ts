@@ -43,7 +43,10 @@ import {
 	V_tcpstat,
 } from "./tcp_var.ts";
 
-export const tcp_state_change_probe = SDT_PROBE_DEFINE<[tp: tcpcb, from: number, to: number]>("tcp:::state-change");
+export const tcp_state_change_probe = SDT_PROBE_DEFINE<[tp: tcpcb, from: number, to: number]>(
+	"tcp:::state-change",
+	"tp: tcpcb, from: number, to: number",
+);
 
 export function tcp_state_change(tp: tcpcb, newstate: number): void {
 	const old = tp.t_state;

@@ -84,6 +84,6 @@ export function V_udbinfo(): inpcbinfo {
 }
 
 /** a datagram leaves; its IP header is where the data begin */
-export const udp_send_probe = SDT_PROBE_DEFINE<[inp: inpcb, m: mbuf]>("udp:::send");
+export const udp_send_probe = SDT_PROBE_DEFINE<[inp: inpcb, m: mbuf]>("udp:::send", "inp: inpcb, m: mbuf");
 /** a datagram arrived; the block is null if nobody has the port */
-export const udp_receive_probe = SDT_PROBE_DEFINE<[inp: inpcb | null, m: mbuf]>("udp:::receive");
+export const udp_receive_probe = SDT_PROBE_DEFINE<[inp: inpcb | null, m: mbuf]>("udp:::receive", "inp: inpcb, m: mbuf");

@@ -8,12 +8,15 @@
  */
 export class Probe<A extends unknown[]> {
 	readonly name: string;
+	/** its arguments as a person names and reads them, such as `td: thread, cpu: number` */
+	readonly signature: string;
 	/** what to call; null when nobody listens. Kernel code: `if (p.on !== null) p.on(...)` */
 	on: ((...args: A) => void) | null = null;
 	private readonly listeners: ((...args: A) => void)[] = [];
 
-	constructor(name: string) {
+	constructor(name: string, signature = "") {
 		this.name = name;
+		this.signature = signature;
 	}
 
 	/** Adds a listener; listeners are called in the order they were added. @returns a function that removes it again */
@@ -43,10 +46,15 @@ export class Probe<A extends unknown[]> {
 
 const probes = new Map<string, Probe<never[]>>();
 
-/** Defines a probe `provider:module:function:name`; empty parts are left out as dtrace(1) does: `sched:::on-cpu`. */
-export function SDT_PROBE_DEFINE<A extends unknown[]>(name: string): Probe<A> {
+/**
+ * Defines a probe `provider:module:function:name`; empty parts are left out as dtrace(1) does: `sched:::on-cpu`.
+ *
+ * @param signature the arguments once more, for whoever asks by name while it runs: `name: type`, where a type is number, boolean,
+ * string, bytes (a Uint8Array), object, or a kernel structure. A test compares it with the type.
+ */
+export function SDT_PROBE_DEFINE<A extends unknown[]>(name: string, signature = ""): Probe<A> {
 	if (probes.has(name)) throw new Error(`probe ${name} defined twice`);
-	const probe = new Probe<A>(name);
+	const probe = new Probe<A>(name, signature);
 	probes.set(name, probe as unknown as Probe<never[]>);
 	return probe;
 }

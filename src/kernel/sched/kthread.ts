@@ -7,7 +7,7 @@ import { pause } from "./sleepqueue.ts";
 import { type Blocking, curthread, type thread } from "./thread.ts";
 import { sched_add } from "./ule.ts";
 
-export const thread_create = SDT_PROBE_DEFINE<[td: thread]>("proc:::lwp-create");
+export const thread_create = SDT_PROBE_DEFINE<[td: thread]>("proc:::lwp-create", "td: thread");
 
 function start<T>(td: thread, fn: (arg: T) => Blocking<void>, arg: T): thread {
 	td.td_main = () => fn(arg);

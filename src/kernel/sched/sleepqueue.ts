@@ -14,8 +14,8 @@ import { curkernel, KERNEL_GLOBAL, panic } from "./kernel.ts";
 import { advance, type Blocking, catch_up, cost, curthread, DONE, sync, sync_exactly, type thread } from "./thread.ts";
 import { interrupt, pcpu_find, sched_add, thread_inhibit } from "./ule.ts";
 
-export const sched_sleep = SDT_PROBE_DEFINE<[td: thread, wmesg: string]>("sched:::sleep");
-export const sched_wakeup = SDT_PROBE_DEFINE<[td: thread, by: thread]>("sched:::wakeup");
+export const sched_sleep = SDT_PROBE_DEFINE<[td: thread, wmesg: string]>("sched:::sleep", "td: thread, wmesg: string");
+export const sched_wakeup = SDT_PROBE_DEFINE<[td: thread, by: thread]>("sched:::wakeup", "td: thread, by: thread");
 
 class sleepq {
 	/** in order of arrival */

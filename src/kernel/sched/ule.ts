@@ -31,11 +31,14 @@ import {
 	thread,
 } from "./thread.ts";
 
-export const sched_on_cpu = SDT_PROBE_DEFINE<[td: thread, cpu: number]>("sched:::on-cpu");
-export const sched_off_cpu = SDT_PROBE_DEFINE<[td: thread, cpu: number]>("sched:::off-cpu");
-export const sched_enqueue = SDT_PROBE_DEFINE<[td: thread, cpu: number, by: thread]>("sched:::enqueue");
-export const sched_ipi = SDT_PROBE_DEFINE<[from: number, to: number]>("sched:::ipi");
-export const sched_thread_exit = SDT_PROBE_DEFINE<[td: thread]>("proc:::lwp-exit");
+export const sched_on_cpu = SDT_PROBE_DEFINE<[td: thread, cpu: number]>("sched:::on-cpu", "td: thread, cpu: number");
+export const sched_off_cpu = SDT_PROBE_DEFINE<[td: thread, cpu: number]>("sched:::off-cpu", "td: thread, cpu: number");
+export const sched_enqueue = SDT_PROBE_DEFINE<[td: thread, cpu: number, by: thread]>(
+	"sched:::enqueue",
+	"td: thread, cpu: number, by: thread",
+);
+export const sched_ipi = SDT_PROBE_DEFINE<[from: number, to: number]>("sched:::ipi", "from: number, to: number");
+export const sched_thread_exit = SDT_PROBE_DEFINE<[td: thread]>("proc:::lwp-exit", "td: thread");
 
 const NQUEUES = (PRI_MAX_IDLE + 1) / RQ_PPQ;
 /** sched_idletd polls this often before it halts: sched_idlespins */

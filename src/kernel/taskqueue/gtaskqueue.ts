@@ -25,10 +25,16 @@ import { msleep_spin, wakeup, wakeup_any } from "../sched/sleepqueue.ts";
 import { type Blocking, cost, curthread, done, type thread } from "../sched/thread.ts";
 import { sched_bind } from "../sched/ule.ts";
 
-export const gtask_enqueue = SDT_PROBE_DEFINE<[gt: grouptask, by: thread]>("taskqueue:::enqueue");
-export const gtask_coalesced = SDT_PROBE_DEFINE<[gt: grouptask, by: thread]>("taskqueue:::coalesced");
-export const gtask_start = SDT_PROBE_DEFINE<[gt: grouptask]>("taskqueue:::run-start");
-export const gtask_done = SDT_PROBE_DEFINE<[gt: grouptask]>("taskqueue:::run-done");
+export const gtask_enqueue = SDT_PROBE_DEFINE<[gt: grouptask, by: thread]>(
+	"taskqueue:::enqueue",
+	"gt: grouptask, by: thread",
+);
+export const gtask_coalesced = SDT_PROBE_DEFINE<[gt: grouptask, by: thread]>(
+	"taskqueue:::coalesced",
+	"gt: grouptask, by: thread",
+);
+export const gtask_start = SDT_PROBE_DEFINE<[gt: grouptask]>("taskqueue:::run-start", "gt: grouptask");
+export const gtask_done = SDT_PROBE_DEFINE<[gt: grouptask]>("taskqueue:::run-done", "gt: grouptask");
 
 export const TASK_ENQUEUED = 0x1;
 export const TASK_NOENQUEUE = 0x2;

@@ -25,8 +25,11 @@ import { msleep, tsleep, wakeup, wakeup_any } from "../sched/sleepqueue.ts";
 import { type Blocking, cost, curthread, sync, sync_exactly, type thread } from "../sched/thread.ts";
 import { sched_add, thread_inhibit } from "../sched/ule.ts";
 
-export const task_enqueue = SDT_PROBE_DEFINE<[queue: string, t: task, by: thread]>("taskqueue:::task-enqueue");
-export const task_run = SDT_PROBE_DEFINE<[queue: string, t: task]>("taskqueue:::task-run");
+export const task_enqueue = SDT_PROBE_DEFINE<[queue: string, t: task, by: thread]>(
+	"taskqueue:::task-enqueue",
+	"queue: string, t: task, by: thread",
+);
+export const task_run = SDT_PROBE_DEFINE<[queue: string, t: task]>("taskqueue:::task-run", "queue: string, t: task");
 
 const TASK_NETWORK = 0x4;
 const USHRT_MAX = 65_535;

@@ -23,7 +23,7 @@ let events: TraceEvent[];
 beforeAll(async () => {
 	text = readFileSync((await exportRun("perfetto", { costOnly: true })).file, "utf8");
 	events = (JSON.parse(text) as { traceEvents: TraceEvent[] }).traceEvents;
-});
+}, 60_000);
 
 const of = (ph: string): TraceEvent[] => events.filter((event) => event.ph === ph);
 
@@ -49,6 +49,38 @@ test("a CPU runs one thread at a time, and scheduling states say on which", () =
 	expect(running.filter(({ args }) => !Number.isInteger(args?.cpu))).toEqual([]);
 });
 
+test("what is on one row is in order of time: spans of a CPU, states of a thread, values of a counter", () => {
+	const last = new Map<string, number>();
+	for (const { ph, pid, tid, ts, name } of events) {
+		if (ph !== "X" && ph !== "T" && ph !== "C") continue;
+		const row = ph === "C" ? `C ${pid} ${name}` : `${ph} ${pid} ${tid}`;
+		if ((ts as number) < (last.get(row) ?? 0)) throw new Error(`${row} goes back to ${ts}`);
+		last.set(row, ts as number);
+	}
+});
+
+test("a state ends where the next begins, so that the thread is always in one", () => {
+	const ends = new Map<number, number>();
+	for (const { tid, ts, dur } of of("T")) {
+		const end = ends.get(tid as number);
+		if (end !== undefined) expect(Math.abs((ts as number) - end)).toBeLessThan(1e-6);
+		ends.set(tid as number, (ts as number) + (dur as number));
+	}
+});
+
+test("counters: load of every CPU, tasks and packets that wait, each a number that is not negative", () => {
+	const counters = of("C");
+	expect(counters.filter(({ args }) => !(Number.isInteger(args?.value) && (args?.value as number) >= 0))).toEqual([]);
+	expect(counters.filter(({ args }) => Object.keys(args ?? {}).join() !== "value")).toEqual([]);
+	const names = new Set(counters.map(({ name }) => name));
+	for (const name of ["wgtest1:wg0 packets to encrypt", "wgtest2:wg0 packets to decrypt", "netisr 0 packets"]) {
+		expect(names).toContain(name);
+		expect(counters.some((event) => event.name === name && (event.args?.value as number) > 0)).toBe(true);
+	}
+	for (let cpu = 0; cpu < 8; cpu++) expect(names).toContain(`CPU ${cpu} load`);
+	expect([...names].some((name) => /^wg_tqg_[0-7] tasks$|taskqueue tasks$| tasks$/.test(name ?? ""))).toBe(true);
+});
+
 test("slices of a thread nest, and time does not go back in them", () => {
 	const open = new Map<number, number>();
 	const clock = new Map<number, number>();
@@ -72,6 +104,13 @@ test("a packet's way is a chain of arrows with a hexadecimal name, from staged t
 		const way = ways.get(event.bind_id as string);
 		if (way === undefined) ways.set(event.bind_id as string, [event]);
 		else way.push(event);
+	}
+	// an arrow that comes in has gone out before, and not after it comes in
+	for (const way of ways.values()) {
+		for (let i = 1; i < way.length; i++) {
+			expect(way[i].flow_in).toBe(true);
+			expect(way[i - 1].flow_out).toBe(true);
+		}
 	}
 	const whole = [...ways.values()].filter((way) => way[0].name === "staged" && way.at(-1)?.name === "delivered");
 	expect(whole.length).toBeGreaterThan(50);

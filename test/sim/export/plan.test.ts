@@ -1,5 +1,5 @@
 /** What is asked for in files is checked before the run, and files are there whole or not at all. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import { parseRunOptions } from "../../../sim/options.ts";
 import { simulate } from "../../../sim/run.ts";
 
 const directory = mkdtempSync(path.join(tmpdir(), "ifwg-plan-"));
+const tiny = parseRunOptions({ duration: "100us", warmup: "0ms", costOnly: true, cpus: "2" });
 const options = parseRunOptions({ duration: "500us", warmup: "0ms", costOnly: true });
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -63,6 +64,21 @@ test("a run that needs more than --max-size leaves nothing", async () => {
 	const plan = planExports({ out, export: "ktr,perfetto", maxSize: "64k" }, options);
 	await expect(simulate(options, plan)).rejects.toThrow(/^--max-size: .* makes it more than 65 536 bytes/);
 	expect(readdirSync(out)).toEqual([]);
+});
+
+test("a run whose last file does not fit leaves none of the others either", async () => {
+	const asked = { export: "ktr,stacks" };
+	const whole = fresh("whole");
+	await simulate(tiny, planExports({ out: whole, ...asked }, tiny));
+	const sizes = ["ktr.txt", "stacks.txt"].map((name) => statSync(path.join(whole, name)).size);
+	const total = sizes[0] + sizes[1];
+	const exact = fresh("exact");
+	await simulate(tiny, planExports({ out: exact, ...asked, maxSize: String(total) }, tiny));
+	expect(readdirSync(exact).sort()).toEqual(["ktr.txt", "stacks.txt"]);
+	const less = fresh("less");
+	const plan = planExports({ out: less, ...asked, maxSize: String(total - 1) }, tiny);
+	await expect(simulate(tiny, plan)).rejects.toThrow(/^--max-size: .*stacks\.txt makes it more/);
+	expect(readdirSync(less)).toEqual([]);
 });
 
 test("lines come back last one first, however many blocks they take", () => {

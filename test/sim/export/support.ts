@@ -3,10 +3,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll } from "vitest";
+import { loadDriver } from "../../../sim/driver.ts";
+import { Exports } from "../../../sim/export/exports.ts";
 import { type Format, outputFile, planExports } from "../../../sim/export/plan.ts";
 import { parseRunOptions, type RawRunOptions } from "../../../sim/options.ts";
 import type { RunResult } from "../../../sim/result.ts";
 import { simulate } from "../../../sim/run.ts";
+import type { Blocking } from "../../../src/kernel/sched/thread.ts";
+import type { testbed, testbed_options } from "../../../src/userland/testbed.ts";
+import { with_testbed, world } from "../../userland/world.ts";
 
 const directory = mkdtempSync(path.join(tmpdir(), "ifwg-export-"));
 let count = 0;
@@ -17,6 +22,26 @@ export interface Exported {
 	readonly directory: string;
 	readonly file: string;
 	readonly result: RunResult;
+}
+
+/** What happens in a test bed as a file of packets: for scenarios that are no run of iperf3. */
+export async function captureTestbed(
+	options: testbed_options,
+	body: (bed: testbed) => Blocking<void>,
+): Promise<string> {
+	const out = path.join(directory, String(count++));
+	const run = parseRunOptions({});
+	const plan = planExports({ out, export: "pcapng" }, run);
+	if (plan === null) throw new Error("nothing to export");
+	const kernel = world();
+	const exports = new Exports(plan, { options: run, driver: await loadDriver(null), command: "a test" });
+	try {
+		with_testbed(options, body, kernel);
+		exports.commit();
+	} finally {
+		exports.abort();
+	}
+	return outputFile(plan, "pcapng");
 }
 
 /** Makes a run, and the file of one format. */

@@ -36,8 +36,8 @@ const MSL_MS = "500";
 /** After that, what waits for the end of an epoch section is freed within a few clock ticks. */
 const SETTLE_NS = 100_000_000;
 
-/** A run under way: what the three ways of looking at one have in common. */
-class Run {
+/** A run under way: what the ways of looking at one have in common. */
+export class Run {
 	readonly options: RunOptions;
 	readonly profile: MachineProfile;
 	readonly machine: Machine;
@@ -74,6 +74,7 @@ class Run {
 		}
 	}
 
+	/** Lets `ns` pass. */
 	pass(ns: number): void {
 		run(this.kernel, this.machine.now + ns);
 	}
@@ -215,6 +216,17 @@ export async function simulate(options: RunOptions, export_plan: ExportPlan | nu
 	try {
 		const result = observed(options, driver, policy, export_plan);
 		return { result, host_seconds: (performance.now() - began) / 1000 };
+	} catch (error) {
+		if (!(error instanceof KernelPanic)) throw error;
+		throw examine(options, driver, policy, error);
+	}
+}
+
+/** Sets up a run for somebody who only looks at part of it, and need not see its end. */
+export async function watch<T>(options: RunOptions, look: (run: Run, driver: Driver) => T): Promise<T> {
+	const { driver, policy } = await prepare(options);
+	try {
+		return look(new Run(options, driver, policy), driver);
 	} catch (error) {
 		if (!(error instanceof KernelPanic)) throw error;
 		throw examine(options, driver, policy, error);

@@ -23,7 +23,8 @@ import type { CostName } from "../../src/machine/cost/table.ts";
 import { listenToCosts } from "./costs.ts";
 import { type Path, PathFinder } from "./path.ts";
 
-export type Kind = "work" | "spin" | "interrupt" | "switch";
+/** What a thread's time goes to. Jitter is work that took a little longer or shorter than its cost. */
+export type Kind = "work" | "jitter" | "spin" | "interrupt" | "switch";
 
 /**
  * `td` spent `ns` on `path`, on CPU `cpu`. Time may be booked a little before it has passed; when less passes, or more, the
@@ -298,7 +299,7 @@ export class Ledger {
 		const { recent } = account;
 		const total = recent.ns.reduce((sum, part) => sum + part, 0);
 		if (total === 0) {
-			this.book(td, td.td_cpu, "work", account.last, ns);
+			this.book(td, td.td_cpu, "jitter", account.last, ns);
 			return;
 		}
 		let before = 0;
@@ -308,7 +309,7 @@ export class Ledger {
 			const part = Math.round((ns * before) / total) - given;
 			given += part;
 			recent.ns[i] += part;
-			if (part !== 0) this.book(td, td.td_cpu, "work", recent.paths[i], part);
+			if (part !== 0) this.book(td, td.td_cpu, "jitter", recent.paths[i], part);
 		}
 	}
 

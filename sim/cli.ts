@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { addBlake2 } from "./command/blake2.ts";
 import { addCompare } from "./command/compare.ts";
 import { addList } from "./command/list.ts";
+import { addPacket } from "./command/packet.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
 import { addTrace } from "./command/trace.ts";
@@ -24,6 +25,7 @@ Examples:
   $ ifwg run --policy all-cpus --cpus 16           one run, everything about it
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg trace 'sched:::ipi { count() by from }'   any probe of the kernel, asked in dtrace(1)'s language
+  $ ifwg packet 100                                one packet's life, and where its time went
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -39,7 +41,7 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addTrace, addBlake2, addList]) add(root);
+	for (const add of [addCompare, addRun, addScan, addTrace, addPacket, addBlake2, addList]) add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

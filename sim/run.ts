@@ -37,8 +37,8 @@ const MSL_MS = "500";
 /** After that, what waits for the end of an epoch section is freed within a few clock ticks. */
 const SETTLE_NS = 100_000_000;
 
-/** A run under way: what the three ways of looking at one have in common. */
-class Run {
+/** A run under way: what the ways of looking at one have in common. */
+export class Run {
 	readonly options: RunOptions;
 	readonly profile: MachineProfile;
 	readonly machine: Machine;
@@ -75,6 +75,7 @@ class Run {
 		}
 	}
 
+	/** Lets `ns` pass. */
 	pass(ns: number): void {
 		run(this.kernel, this.machine.now + ns);
 	}
@@ -247,18 +248,29 @@ export async function simulate(
 
 /** The first `length_ns` of the measured interval, CPU by CPU. The rest of the run is not made. */
 export async function recordStretch(options: RunOptions, length_ns: number): Promise<Stretch> {
+	return watch(options, (run, driver) => {
+		run.begin();
+		const recorder = new StretchRecorder(driver);
+		try {
+			run.passUntil(options.warmup_ns);
+			const start_ns = run.machine.now - run.scenario.startedAt;
+			recorder.begin();
+			run.pass(length_ns);
+			return recorder.end(options.policy, start_ns);
+		} finally {
+			recorder.close();
+		}
+	});
+}
+
+/** Sets up a run for somebody who only looks at part of it, and need not see its end. */
+export async function watch<T>(options: RunOptions, look: (run: Run, driver: Driver) => T): Promise<T> {
 	const { driver, policy } = await prepare(options);
-	const run = new Run(options, driver, policy);
-	run.begin();
-	const recorder = new StretchRecorder(driver);
 	try {
-		run.passUntil(options.warmup_ns);
-		const start_ns = run.machine.now - run.scenario.startedAt;
-		recorder.begin();
-		run.pass(length_ns);
-		return recorder.end(options.policy, start_ns);
-	} finally {
-		recorder.close();
+		return look(new Run(options, driver, policy), driver);
+	} catch (error) {
+		if (!(error instanceof KernelPanic)) throw error;
+		throw examine(options, driver, policy, error);
 	}
 }
 

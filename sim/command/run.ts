@@ -45,7 +45,7 @@ export function addRun(root: Command): void {
 		.option("--cpus <n>", "number of CPUs, 1 to 256 (default: the machine's)")
 		.option("--seed <n>", "decimal or 0x hexadecimal (default: 1)")
 		.option("--out <dir>", "write what happened to files in this directory, for the tools that show it")
-		.option("--export <list>", "which of them: pcapng, ktr, perfetto, stacks (default: all)")
+		.option("--export <list>", "which of them: pcapng, ktr, perfetto, stacks, speedscope (default: all)")
 		.option("--force", "replace files that are there already")
 		.option("--max-size <size>", "all files together, such as 500M or 2G; a run that needs more leaves none")
 		.addHelpText(

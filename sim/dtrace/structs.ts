@@ -4,6 +4,7 @@
  * The compiler checks names and types of fields against the classes. Whatever is not here cannot be read, so no program depends on
  * how the simulator does something the kernel does otherwise.
  */
+import type { wg_packet, wg_queue } from "../../src/dev/wg/if_wg_var.ts";
 import type { noise_remote } from "../../src/dev/wg/wg_noise.ts";
 import type { callout } from "../../src/kernel/callout/callout.ts";
 import type { ifnet } from "../../src/kernel/ifnet/if_var.ts";
@@ -35,6 +36,8 @@ interface Structs {
 	tcphdr: tcphdr;
 	prison: prison;
 	noise_remote: noise_remote;
+	wg_queue: wg_queue;
+	wg_packet: wg_packet;
 	/** anything a thread waits for */
 	contested: Contested;
 	/** something queued up */
@@ -148,6 +151,8 @@ const structs: { readonly [N in StructName]: Fields<Structs[N]> } = {
 	},
 	prison: { pr_id: "number", pr_name: "string", pr_vnet: "vnet" },
 	noise_remote: { r_public: "bytes", r_handshake_state: "number", r_last_sent: "number" },
+	wg_queue: { q_len: "number", q_mtx: "lock_object" },
+	wg_packet: { p_state: "number", p_mtu: "number", p_af: "number", p_mbuf: "mbuf" },
 	list: { length: "number" },
 };
 

@@ -1,11 +1,13 @@
 /** All the exporters of one run: they begin together, and either all their files are made or none. */
-import type { ExportContext, Exporter } from "./export.ts";
+import { CpuTimeByStack } from "../profile/stacks.ts";
+import type { ExportContext, Exporter, RunContext } from "./export.ts";
 import { Budget, OutFile } from "./file.ts";
 import { followPackets } from "./follow.ts";
 import { KtrExport } from "./ktr.ts";
 import { PcapngExport } from "./pcapng.ts";
 import { PerfettoExport } from "./perfetto.ts";
 import { type ExportPlan, type Format, outputFile } from "./plan.ts";
+import { SpeedscopeExport } from "./speedscope.ts";
 import { StacksExport } from "./stacks.ts";
 
 const MAKERS: Readonly<Record<Format, new (file: OutFile, context: ExportContext) => Exporter>> = {
@@ -13,6 +15,7 @@ const MAKERS: Readonly<Record<Format, new (file: OutFile, context: ExportContext
 	ktr: KtrExport,
 	perfetto: PerfettoExport,
 	stacks: StacksExport,
+	speedscope: SpeedscopeExport,
 };
 
 export class Exports {
@@ -21,8 +24,14 @@ export class Exports {
 	private readonly unfollow: () => void;
 
 	/** Begins to listen to the kernel that runs now. */
-	constructor(plan: ExportPlan, context: ExportContext) {
+	constructor(plan: ExportPlan, run: RunContext) {
 		this.unfollow = followPackets();
+		let time: CpuTimeByStack | null = null;
+		const cpuTime = (): CpuTimeByStack => {
+			time ??= new CpuTimeByStack();
+			return time;
+		};
+		const context: ExportContext = { ...run, cpuTime };
 		const budget = new Budget(plan.max_bytes);
 		try {
 			for (const format of plan.formats) {

@@ -11,7 +11,8 @@ export const FORMATS = {
 	pcapng: { file: "packets.pcapng", description: "packets of every interface, with the keys: Wireshark, tshark" },
 	ktr: { file: "ktr.txt", description: "threads, CPUs, locks and callouts: FreeBSD's schedgraph.py ktr.txt 1" },
 	perfetto: { file: "trace.json", description: "CPUs, threads, queues and packets: ui.perfetto.dev, chrome://tracing" },
-	stacks: { file: "stacks.txt", description: "CPU time by CPU, thread and task, in ns: flamegraph.pl, speedscope" },
+	stacks: { file: "stacks.txt", description: "CPU time by CPU, thread and functions called, in ns: flamegraph.pl" },
+	speedscope: { file: "speedscope.json", description: "the same for speedscope.app" },
 } as const;
 
 export type Format = keyof typeof FORMATS;

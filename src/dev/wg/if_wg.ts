@@ -402,6 +402,11 @@ export const wg_stage = SDT_PROBE_DEFINE<[stage: wg_stage_name, packet_id: numbe
 	"wg:::stage",
 	"stage: string, packet_id: number",
 );
+/** A packet is put on one of the driver's queues, or taken off; with the queue's mutex held. */
+export const wg_queue_change = SDT_PROBE_DEFINE<[change: "insert" | "remove", queue: wg_queue, pkt: wg_packet]>(
+	"wg:::queue",
+	"change: string, queue: wg_queue, pkt: wg_packet",
+);
 export type wg_stage_name =
 	| "staged"
 	| "encrypt-start"
@@ -1823,6 +1828,7 @@ function insert_tail_parallel(queue: wg_queue, pkt: wg_packet): void {
 	else queue.q_first = pkt;
 	queue.q_last = pkt;
 	queue.q_len++;
+	if (wg_queue_change.on !== null) wg_queue_change.on("insert", queue, pkt);
 }
 
 function remove_head_parallel(queue: wg_queue): wg_packet {
@@ -1830,6 +1836,7 @@ function remove_head_parallel(queue: wg_queue): wg_packet {
 	queue.q_first = pkt.p_parallel;
 	if (queue.q_first === null) queue.q_last = null;
 	queue.q_len--;
+	if (wg_queue_change.on !== null) wg_queue_change.on("remove", queue, pkt);
 	return pkt;
 }
 
@@ -1875,6 +1882,9 @@ export function* wg_queue_delist_staged(staged: wg_queue, list: wg_packet_list):
 	yield* mtx_lock(staged.q_mtx);
 	list.first = staged.q_first;
 	list.last = staged.q_last;
+	if (wg_queue_change.on !== null) {
+		for (let pkt = list.first; pkt !== null; pkt = pkt.p_parallel) wg_queue_change.on("remove", staged, pkt);
+	}
 	staged.q_first = null;
 	staged.q_last = null;
 	staged.q_len = 0;
@@ -1906,6 +1916,7 @@ export function* wg_queue_both(parallel: wg_queue, serial: wg_queue, pkt: wg_pac
 		if (serial.q_last !== null) serial.q_last.p_serial = pkt;
 		else serial.q_first = pkt;
 		serial.q_last = pkt;
+		if (wg_queue_change.on !== null) wg_queue_change.on("insert", serial, pkt);
 	} else {
 		yield* mtx_unlock(serial.q_mtx);
 		wg_packet_free(pkt);
@@ -1936,6 +1947,7 @@ export function* wg_queue_dequeue_serial(serial: wg_queue): Blocking<wg_packet |
 		pkt = head;
 		serial.q_first = head.p_serial;
 		if (serial.q_first === null) serial.q_last = null;
+		if (wg_queue_change.on !== null) wg_queue_change.on("remove", serial, head);
 	}
 	yield* mtx_unlock(serial.q_mtx);
 	return pkt;

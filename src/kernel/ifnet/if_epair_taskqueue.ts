@@ -25,6 +25,7 @@ import {
 	mbufq_init,
 	mbufq_len,
 } from "../mbuf/mbuf.ts";
+import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { CURVNET_RESTORE, CURVNET_SET, KASSERT, KERNEL_GLOBAL, priorities } from "../sched/kernel.ts";
 import { type Blocking, charge, cost, curcpu, DONE, sync } from "../sched/thread.ts";
 import {
@@ -51,6 +52,10 @@ import {
 	if_inc_counter,
 	type ifnet,
 } from "./if_var.ts";
+
+/** A packet waits for the other end's task; the task takes it on. */
+export const epair_enqueue = SDT_PROBE_DEFINE<[m: mbuf]>("epair:::enqueue", "m: mbuf");
+export const epair_handle = SDT_PROBE_DEFINE<[m: mbuf]>("epair:::handle", "m: mbuf");
 
 /** packets an end's queue holds */
 const RXRSIZE = 4096;
@@ -93,6 +98,7 @@ function* epair_tx_start_deferred(q: epair_queue, _pending: number): Blocking<vo
 	while (m !== null) {
 		const next: mbuf | null = m.m_nextpkt;
 		m.m_nextpkt = null;
+		if (epair_handle.on !== null) epair_handle.on(m);
 		charge(cost.epair_tx_start + lines);
 		yield* ifp.if_input(ifp, m);
 		m = next;
@@ -126,6 +132,7 @@ function* epair_menq(m: mbuf, osc: epair_softc): Blocking<void> {
 	}
 	q.cpu = curcpu();
 	const error = mbufq_enqueue(q.q, m);
+	if (error === 0 && epair_enqueue.on !== null) epair_enqueue.on(m);
 	yield* mtx_unlock(q.mtx);
 	if (error !== 0) {
 		m_freem(m);

@@ -11,7 +11,11 @@ import type { Costs } from "../../machine/cost/table.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
+import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import type { vnet } from "./kernel.ts";
+
+/** What a thread has charged and not lived through changes by `ns`: hardware is never exact. Fires before it does. */
+export const sched_jitter = SDT_PROBE_DEFINE<[td: thread, ns: number]>("sched:::jitter", "td: thread, ns: number");
 
 /** May take a lock, sleep or spend simulated time; call it with `yield*`. */
 export type Blocking<T> = Iterable<void, T, void>;
@@ -217,7 +221,9 @@ export function catch_up(): boolean {
 	}
 	if (jitter_permille !== 0) {
 		const draw = (jitter.uint32() >>> 16) - 32768;
-		pending += Math.trunc((pending * jitter_permille * draw) / 32_768_000);
+		const more = Math.trunc((pending * jitter_permille * draw) / 32_768_000);
+		if (sched_jitter.on !== null) sched_jitter.on(td, more);
+		pending += more;
 		td.td_pending = pending;
 	}
 	const events = machine.events;

@@ -477,6 +477,11 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 	events.schedule(pc.stretch, now + td.td_pending);
 }
 
+/** Whether the running thread is interrupted, and what is charged is the handler's. @see struct thread td_intr_nesting_level */
+export function in_interrupt(): boolean {
+	return ule().intr_nesting > 0;
+}
+
 /** @see sched_ule.c sched_shouldpreempt */
 function sched_shouldpreempt(pri: number, cpri: number, remote: boolean): boolean {
 	if (pri >= cpri) return false;

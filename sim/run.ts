@@ -11,6 +11,7 @@ import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
 import { Machine } from "../src/machine/machine.ts";
 import { findProfile, type MachineProfile } from "../src/machine/profile.ts";
+import { costOverrides } from "./costs.ts";
 import { type Driver, type LoadedPolicy, loadDriver, loadPolicy } from "./driver.ts";
 import { Drops } from "./drops.ts";
 import "./generic.ts";
@@ -47,7 +48,12 @@ class Run {
 	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy) {
 		this.options = options;
 		this.profile = findProfile(options.machine)!;
-		this.machine = new Machine({ profile: this.profile, cpus: options.cpus, seed: options.seed });
+		this.machine = new Machine({
+			profile: this.profile,
+			cpus: options.cpus,
+			seed: options.seed,
+			costs: costOverrides(options.costs, this.profile),
+		});
 		for (const char of settingsKey(options, policy.name)) this.machine.fingerprint.add(0, char.codePointAt(0)!);
 		this.kernel = boot(this.machine, {
 			release: options.release,
@@ -119,6 +125,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		duration_ns: options.duration_ns,
 		warmup_ns: options.warmup_ns,
 		cost_only: options.cost_only,
+		costs: options.costs,
 		tasks_scheduled,
 		tasks_useful,
 		useful_task_share: tasks_scheduled === 0 ? 0 : tasks_useful / tasks_scheduled,

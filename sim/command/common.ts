@@ -32,6 +32,11 @@ export function machineOptions(command: Command): Command {
 		.option("--duration <time>", "measured time, such as 20ms or 1s (default: 20ms)")
 		.option("--warmup <time>", "traffic before that, not measured (default: 10ms)")
 		.option("--cost-only", "charge for the ciphers but do not compute them: faster, and the identical schedule")
+		.option(
+			"--cost <list>",
+			"other values for constants of the cost model, such as context_switch=900,line_transfer=80: ifwg list costs",
+			(value: string, before?: string) => (before === undefined ? value : `${before},${value}`),
+		)
 		.option("--driver <dir>", "another driver with the same entry points, compiled")
 		.option("--json", "print JSON")
 		.option("--workers <n>", "worker threads (default: all cores of this computer)");

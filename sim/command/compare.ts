@@ -23,7 +23,12 @@ async function compareAction(flags: CommonFlags & { atom: boolean }): Promise<vo
 	await checkModules(base.driver, policies);
 	const { planComparison, summariseComparison } = await import("../compare.ts");
 	// the published scaling of Atom cores stands beside the scenario it is usually read with, not beside any other
-	const usual = base.machine === DEFAULT_MACHINE && base.cpus === 8 && base.streams === 1 && !base.udp;
+	const usual =
+		base.machine === DEFAULT_MACHINE &&
+		base.cpus === 8 &&
+		base.streams === 1 &&
+		!base.udp &&
+		Object.keys(base.costs).length === 0;
 	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
 	const jobs = planComparison(options);
 	const began = performance.now();

@@ -7,6 +7,7 @@ import { addCompare } from "./command/compare.ts";
 import { addList } from "./command/list.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
+import { addSensitivity } from "./command/sensitivity.ts";
 import { EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, formatPanic, PanicError, UsageError } from "./errors.ts";
 
 const INTRODUCTION = [
@@ -22,6 +23,7 @@ Examples:
   $ ifwg compare --policy all-cpus,./mine.mjs      a policy of your own beside the old one
   $ ifwg run --policy all-cpus --cpus 16           one run, everything about it
   $ ifwg scan                                      from 2 to 64 CPUs
+  $ ifwg sensitivity                               how firmly the outcome stands if a cost is wrong
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -37,7 +39,7 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addBlake2, addList]) add(root);
+	for (const add of [addCompare, addRun, addScan, addSensitivity, addBlake2, addList]) add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Tinypool } from "tinypool";
 import { EXIT_INTERRUPTED, PanicError, UsageError } from "./errors.ts";
 import type { RunOptions } from "./options.ts";
-import type { Timed } from "./result.ts";
+import type { RunResult, Timed } from "./result.ts";
 import { attempt, type Outcome } from "./worker.ts";
 
 export interface PoolOptions {
@@ -16,6 +16,8 @@ export interface PoolOptions {
 	readonly workers?: number | undefined;
 	/** called after each run, whichever it was */
 	readonly onDone?: (done: number, total: number) => void;
+	/** called with each result as it comes, in the order of arrival; `at` is the run's place among the jobs */
+	readonly onResult?: ((result: RunResult, at: number) => void) | undefined;
 }
 
 /** The compiled worker, if this is the compiled program: Node runs no TypeScript in a thread. */
@@ -51,7 +53,9 @@ export async function runAll(jobs: readonly RunOptions[], options: PoolOptions =
 async function runHere(jobs: readonly RunOptions[], options: PoolOptions): Promise<Timed[]> {
 	const results: Timed[] = [];
 	for (const job of jobs) {
-		results.push(unwrap(await attempt(job)));
+		const timed = unwrap(await attempt(job));
+		options.onResult?.(timed.result, results.length);
+		results.push(timed);
 		options.onDone?.(results.length, jobs.length);
 	}
 	return results;
@@ -73,8 +77,9 @@ async function runInThreads(
 	try {
 		let done = 0;
 		const outcomes = await Promise.all(
-			jobs.map(async (job) => {
+			jobs.map(async (job, at) => {
 				const outcome = (await pool.run(job)) as Outcome;
+				if (outcome.kind === "result") options.onResult?.(outcome.timed.result, at);
 				options.onDone?.(++done, jobs.length);
 				return outcome;
 			}),

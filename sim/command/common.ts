@@ -1,6 +1,7 @@
 /** What the commands of `ifwg` share: options that describe a run, and making many runs with progress. */
 import type { Command } from "commander";
 import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
+import type { RunResult } from "../result.ts";
 import { parseInteger } from "../units.ts";
 
 export interface CommonFlags extends RawRunOptions {
@@ -53,12 +54,17 @@ export async function checkModules(driver: string | null, policies: readonly str
 	for (const policy of policies) await loadPolicy(loaded, policy);
 }
 
-export async function runMany(what: string, jobs: readonly RunOptions[], workers: number | undefined) {
+export async function runMany(
+	what: string,
+	jobs: readonly RunOptions[],
+	workers: number | undefined,
+	onResult?: (result: RunResult, at: number) => void,
+) {
 	const { runAll } = await import("../pool.ts");
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress(what);
 	try {
-		return await runAll(jobs, { workers, onDone: progress.update });
+		return await runAll(jobs, { workers, onDone: progress.update, onResult });
 	} finally {
 		progress.finish();
 	}

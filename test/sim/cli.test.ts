@@ -47,7 +47,8 @@ describe("help", () => {
 		const { status, stdout, stderr } = ifwg();
 		expect([status, stderr]).toEqual([0, ""]);
 		expect(stdout).toBe(ifwg("--help").stdout);
-		for (const command of ["compare", "run", "list", "scan", "sensitivity", "blake2"]) expect(stdout).toContain(`\n  ${command}`);
+		for (const command of ["compare", "run", "list", "scan", "sensitivity", "blake2"])
+			expect(stdout).toContain(`\n  ${command}`);
 	});
 
 	test.each(["compare", "run", "scan", "sensitivity", "blake2", "list"])("of %s ends with examples", (command) => {
@@ -84,7 +85,11 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 		],
 		["a cost that is not one", ["run", "--cost", "teleport=1"], /^ifwg: --cost: no "teleport"; ifwg list costs shows/],
 		["a cost in words", ["scan", "--cost", "atomic=dear"], /^ifwg: --cost: atomic="dear" is not a number from 0 to/],
-		["a cost to vary that has no range", ["sensitivity", "--vary", "exit"], /^ifwg: --vary: exit has no range on xeon-d/],
+		[
+			"a cost to vary that has no range",
+			["sensitivity", "--vary", "exit"],
+			/^ifwg: --vary: exit has no range on xeon-d/,
+		],
 		["fewer seeds than chance needs", ["sensitivity", "--base-seeds", "1"], /^ifwg: --base-seeds: "1" is not a whole/],
 	])("%s", (_what, argv, expected) => {
 		const { status, stdout, stderr } = ifwg(...argv);

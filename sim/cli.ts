@@ -8,6 +8,7 @@ import { addList } from "./command/list.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
 import { addSensitivity } from "./command/sensitivity.ts";
+import { addValidate } from "./command/validate.ts";
 import { EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, formatPanic, PanicError, UsageError } from "./errors.ts";
 
 const INTRODUCTION = [
@@ -24,6 +25,7 @@ Examples:
   $ ifwg run --policy all-cpus --cpus 16           one run, everything about it
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg sensitivity                               how firmly the outcome stands if a cost is wrong
+  $ ifwg validate                                  every published figure beside ours
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -39,7 +41,7 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addSensitivity, addBlake2, addList]) add(root);
+	for (const add of [addCompare, addRun, addScan, addSensitivity, addValidate, addBlake2, addList]) add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

@@ -9,7 +9,6 @@ import { WG_GENERATION_TUNABLE } from "../src/dev/wg/generation.ts";
 import { boot, run, runUntilExit, spawn } from "../src/kernel/boot.ts";
 import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
-import type { CostName } from "../src/machine/cost/table.ts";
 import { Machine } from "../src/machine/machine.ts";
 import { findProfile, type MachineProfile } from "../src/machine/profile.ts";
 import { costOverrides } from "./costs.ts";
@@ -26,7 +25,7 @@ import { commandLine, type RunOptions, settingsKey } from "./options.ts";
 import { LockWatch, panicReport } from "./panic.ts";
 import type { RunResult, Timed } from "./result.ts";
 import { Scenario } from "./scenario.ts";
-import { CostWatch } from "./sensitivity/charged.ts";
+import type { Watcher } from "./watcher.ts";
 
 /** A step of simulated time in which to look whether something has happened. */
 const STEP_NS = 100_000;
@@ -169,6 +168,7 @@ function observed(
 	driver: Driver,
 	policy: LoadedPolicy,
 	export_plan: ExportPlan | null = null,
+	watcher: Watcher | null = null,
 ): RunResult {
 	const run = new Run(options, driver, policy);
 	const metrics = new Metrics(driver);
@@ -176,12 +176,15 @@ function observed(
 	try {
 		if (export_plan !== null) exports = new Exports(export_plan, { options, driver, command: commandLine(options) });
 		run.begin();
+		watcher?.begin(run.machine, driver);
 		run.passUntil(options.warmup_ns);
 		metrics.mark();
+		watcher?.mark();
 		const drops = new Drops();
 		const before = run.scenario.bytesReceived;
 		run.pass(options.duration_ns);
 		const measured = metrics.read();
+		watcher?.end();
 		const lost = drops.read();
 		const bytes = run.scenario.bytesReceived - before;
 		run.end();
@@ -264,21 +267,8 @@ export async function runBare(options: RunOptions): Promise<Bare> {
 	return bare;
 }
 
-/** Which constants a run charges while data flows, and its fingerprint, which being looked at does not change. */
-export interface Charged {
-	readonly names: ReadonlySet<CostName>;
-	readonly fingerprint: string;
-}
-
-/** The same run, to see which constants can matter to it. What only its set-up or its end charges is not among them. */
-export async function runCharged(options: RunOptions): Promise<Charged> {
+/** The same run, looked at by somebody more. It goes as it would have gone unseen. */
+export async function runWatched(options: RunOptions, watcher: Watcher): Promise<RunResult> {
 	const { driver, policy } = await prepare(options);
-	const run = new Run(options, driver, policy);
-	run.begin();
-	const watch = new CostWatch(run.machine.costs);
-	run.passUntil(options.warmup_ns);
-	run.pass(options.duration_ns);
-	const names = new Set(watch.names);
-	run.end();
-	return { names, fingerprint: run.machine.fingerprint.toString() };
+	return observed(options, driver, policy, null, watcher);
 }

@@ -1,5 +1,9 @@
 /** What the commands of `ifwg` share: options that describe a run, and making many runs with progress. */
+import { existsSync } from "node:fs";
+import path from "node:path";
 import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { writeWhole } from "../export/file.ts";
 import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
 import type { RunResult } from "../result.ts";
 import { parseInteger } from "../units.ts";
@@ -68,4 +72,19 @@ export async function runMany(
 	} finally {
 		progress.finish();
 	}
+}
+
+/** `--write [file]`: the file, or null. Fails early if it could not be written. */
+export function checkPage(write: string | boolean | undefined, usual: string): string | null {
+	const file = write === true ? usual : write;
+	if (typeof file !== "string") return null;
+	if (!existsSync(path.dirname(file))) {
+		throw new UsageError(`--write ${file}: there is no directory ${path.dirname(file)}`);
+	}
+	return file;
+}
+
+export function writePage(file: string, text: string): void {
+	writeWhole(file, text);
+	process.stderr.write(`wrote ${file}\n`);
 }

@@ -1,12 +1,18 @@
 /** `ifwg sensitivity`: how firmly the conclusions stand when costs of the model are wrong. */
-import { existsSync } from "node:fs";
-import path from "node:path";
 import type { Command } from "commander";
-import { UsageError } from "../errors.ts";
 import { DEFAULT_SEED, parseRunOptions } from "../options.ts";
 import { DEFAULT_STUDY } from "../sensitivity/design.ts";
 import { parseInteger } from "../units.ts";
-import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
+import {
+	type CommonFlags,
+	checkModules,
+	checkPage,
+	machineOptions,
+	parseWorkers,
+	print,
+	runMany,
+	writePage,
+} from "./common.ts";
 
 const MOST = 100_000;
 
@@ -36,10 +42,7 @@ async function sensitivityAction(flags: Flags): Promise<void> {
 		base_seeds: count("--base-seeds", flags.baseSeeds, DEFAULT_STUDY.base_seeds, 2),
 		checks: count("--checks", flags.checks, DEFAULT_STUDY.checks, 0),
 	};
-	const page = flags.write === true ? DEFAULT_STUDY.page : flags.write;
-	if (typeof page === "string" && !existsSync(path.dirname(page))) {
-		throw new UsageError(`--write ${page}: there is no directory ${path.dirname(page)}`);
-	}
+	const page = checkPage(flags.write, DEFAULT_STUDY.page);
 	await checkModules(base.driver, []);
 	const { parseVary, runStudy } = await import("../sensitivity/study.ts");
 	const vary = parseVary(flags.vary, base);
@@ -49,11 +52,7 @@ async function sensitivityAction(flags: Flags): Promise<void> {
 		runMany("sensitivity", jobs, workers, onResult),
 	);
 	const { renderStudy, studyCommand, studyMarkdown } = await import("../sensitivity/report.ts");
-	if (typeof page === "string") {
-		const { writeWhole } = await import("../export/file.ts");
-		writeWhole(page, studyMarkdown(options, summary, studyCommand(options, flags.vary)));
-		process.stderr.write(`wrote ${page}\n`);
-	}
+	if (page !== null) writePage(page, studyMarkdown(options, summary, studyCommand(options, flags.vary)));
 	print(flags.json === true ? JSON.stringify({ options, summary }, null, "\t") : renderStudy(options, summary));
 	process.stderr.write(`every run is in ${file}\n`);
 }

@@ -1,23 +1,32 @@
-/** Which constants of the cost model a machine charges: the others cannot matter to what it does. */
+/** Which constants of the cost model a run charges while data flows: the others cannot matter to what is measured. */
 import type { CostName, Costs } from "../../src/machine/cost/table.ts";
+import type { Machine } from "../../src/machine/machine.ts";
+import type { Watcher } from "../watcher.ts";
 
-export class CostWatch {
-	private readonly read = new Set<CostName>();
+export class ChargedCosts implements Watcher {
+	readonly names = new Set<CostName>();
+	private costs: Costs = {} as Costs;
+	private values: Costs = {} as Costs;
 
-	/** Looks over the machine's shoulder from now on. It gets the same values as before. */
-	constructor(costs: Costs) {
-		for (const name of Object.keys(costs) as CostName[]) {
-			const value = costs[name];
-			Object.defineProperty(costs, name, {
-				get: () => {
-					this.read.add(name);
-					return value;
-				},
-			});
+	/** Puts a look-out in front of each constant; the machine gets the same values as before. */
+	begin(machine: Machine): void {
+		this.costs = machine.costs;
+		this.values = { ...machine.costs };
+		for (const name of Object.keys(this.values) as CostName[]) {
+			const value = this.values[name];
+			const get = (): number => {
+				this.names.add(name);
+				return value;
+			};
+			Object.defineProperty(this.costs, name, { get, configurable: true });
 		}
 	}
 
-	get names(): ReadonlySet<CostName> {
-		return this.read;
+	mark(): void {}
+
+	end(): void {
+		for (const name of Object.keys(this.values) as CostName[]) {
+			Object.defineProperty(this.costs, name, { value: this.values[name], writable: true });
+		}
 	}
 }

@@ -35,15 +35,7 @@ interface PointLine {
 }
 
 /** What is kept of a run. */
-const METRICS = [
-	"throughput_bps",
-	"tasks_scheduled",
-	"tasks_useful",
-	"segments",
-	"wakeups",
-	"cpu_wasted_ns",
-	"fingerprint",
-] as const;
+const METRICS = ["throughput_bps", "tasks_scheduled", "tasks_useful", "wakeups", "fingerprint"] as const;
 export type Metrics = Pick<RunResult, (typeof METRICS)[number]>;
 
 interface RunLine extends Metrics {

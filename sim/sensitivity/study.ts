@@ -5,7 +5,8 @@ import { parseCostName } from "../costs.ts";
 import { UsageError } from "../errors.ts";
 import { commandLine, parseList, type RunOptions } from "../options.ts";
 import type { RunResult } from "../result.ts";
-import { type Charged, runCharged } from "../run.ts";
+import { runWatched } from "../run.ts";
+import { ChargedCosts } from "./charged.ts";
 import { type StudyOptions, studyJobs, VARIANTS, variable } from "./design.ts";
 import { type Header, header, Journal } from "./journal.ts";
 import { type StudySummary, summariseStudy } from "./summary.ts";
@@ -29,14 +30,11 @@ export function parseVary(text: string | undefined, base: RunOptions): CostName[
 
 /** The first run of each variant, looked at closely. */
 async function lookAt(base: RunOptions): Promise<Header> {
-	const looks: Charged[] = [];
-	for (const variant of VARIANTS) looks.push(await runCharged({ ...base, ...variant }));
-	const names = variable(findProfile(base.machine)!).filter((name) => looks.some((look) => look.names.has(name)));
-	return header(
-		commandLine({ ...base, ...VARIANTS[0] }),
-		names,
-		looks.map((look) => look.fingerprint),
-	);
+	const charged = new ChargedCosts();
+	const fingerprints: string[] = [];
+	for (const variant of VARIANTS) fingerprints.push((await runWatched({ ...base, ...variant }, charged)).fingerprint);
+	const names = variable(findProfile(base.machine)!).filter((name) => charged.names.has(name));
+	return header(commandLine({ ...base, ...VARIANTS[0] }), names, fingerprints);
 }
 
 export async function runStudy(

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UsageError } from "../../../sim/errors.ts";
 import { commandLine, parseRunOptions, type RunOptions } from "../../../sim/options.ts";
 import type { RunResult } from "../../../sim/result.ts";
-import { runCharged, simulate } from "../../../sim/run.ts";
+import { runWatched, simulate } from "../../../sim/run.ts";
+import { ChargedCosts } from "../../../sim/sensitivity/charged.ts";
 import { type StudyOptions, studyJobs, VARIANTS } from "../../../sim/sensitivity/design.ts";
 import { header, Journal } from "../../../sim/sensitivity/journal.ts";
 import { renderStudy, studyCommand, studyMarkdown } from "../../../sim/sensitivity/report.ts";
@@ -41,8 +42,8 @@ function plainWorld(job: RunOptions): RunResult {
 	const switching = costs.context_switch ?? 1500;
 	const throughput_bps = policy === "all-cpus" ? 4e9 - 500_000 * switching + 1e6 * (seed % 4) : 4e9;
 	const tasks_useful = policy === "all-cpus" ? 13 : 65;
-	const known = { policy, crypto, throughput_bps, tasks_scheduled: 100, tasks_useful, segments: 1, wakeups: 1 };
-	return { ...known, cpu_wasted_ns: 0, fingerprint: "f" } as unknown as RunResult;
+	const known = { policy, crypto, throughput_bps, tasks_scheduled: 100, tasks_useful, wakeups: 1 };
+	return { ...known, fingerprint: "f" } as unknown as RunResult;
 }
 
 const runner: Runner = async (jobs, onResult) => {
@@ -177,7 +178,9 @@ test("constants to vary must exist and have a range", () => {
 
 test("looking which costs a run charges does not change it, and what it charges changes it", async () => {
 	const run = { ...base, duration_ns: 500_000 };
-	const { names, fingerprint } = await runCharged(run);
+	const charged = new ChargedCosts();
+	const { fingerprint } = await runWatched(run, charged);
+	const { names } = charged;
 	const plain = (await simulate(run)).result;
 	expect(fingerprint).toBe(plain.fingerprint);
 	for (const name of ["context_switch", "line_transfer", "chapoly_own", "wg_encrypt", "tcp_output"]) {

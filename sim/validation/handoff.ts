@@ -44,6 +44,7 @@ function elapsed(dispatch: "direct" | "deferred", seed: number): number {
 		tunables: { "net.isr.dispatch": dispatch, "net.isr.maxthreads": "-1", "net.isr.bindthreads": "1" },
 	});
 	const work_ns = Math.round(FORWARD_CYCLES / profile.ghz);
+	const flows = kernel.machine.random.stream("flows");
 	let handled = 0;
 	let first_ns = 0;
 	let last_ns = 0;
@@ -58,7 +59,7 @@ function elapsed(dispatch: "direct" | "deferred", seed: number): number {
 			const m = m_gethdr(M_WAITOK, MT_DATA)!;
 			m.m_pkthdr.rcvif = V_loif();
 			// which CPU's queue a packet came by says nothing of the thread its flow belongs to
-			m.m_pkthdr.flowid = Math.floor(i / CPUS);
+			m.m_pkthdr.flowid = flows.uint32();
 			M_HASHTYPE_SET(m, M_HASHTYPE_OPAQUE_HASH);
 			NET_EPOCH_ENTER();
 			yield* netisr_dispatch(PROTO, m);

@@ -2,6 +2,7 @@
  * The `ifwg` command. What a command needs is imported when it runs, so that help is there at once.
  */
 import { Command, CommanderError } from "commander";
+import { addAxes } from "./command/axes.ts";
 import { addBlake2 } from "./command/blake2.ts";
 import { addCompare } from "./command/compare.ts";
 import { addList } from "./command/list.ts";
@@ -26,6 +27,7 @@ Examples:
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg sensitivity                               how firmly the outcome stands if a cost is wrong
   $ ifwg validate                                  every published figure beside ours
+  $ ifwg axes power                                a virtual machine's wakeups, exits and energy
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -41,7 +43,7 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addSensitivity, addValidate, addBlake2, addList]) add(root);
+	for (const add of [addCompare, addRun, addScan, addSensitivity, addValidate, addAxes, addBlake2, addList]) add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

@@ -179,12 +179,12 @@ function observed(
 		watcher?.begin(run.machine, driver);
 		run.passUntil(options.warmup_ns);
 		metrics.mark();
-		watcher?.mark();
+		watcher?.mark?.();
 		const drops = new Drops();
 		const before = run.scenario.bytesReceived;
 		run.pass(options.duration_ns);
 		const measured = metrics.read();
-		watcher?.end();
+		watcher?.end?.();
 		const lost = drops.read();
 		const bytes = run.scenario.bytesReceived - before;
 		run.end();
@@ -192,6 +192,7 @@ function observed(
 		return resultOf(run, measured, bytes, lost);
 	} finally {
 		exports?.abort();
+		watcher?.close();
 		metrics.close();
 	}
 }

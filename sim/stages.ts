@@ -6,6 +6,7 @@
  */
 import type { dispatch_policy } from "../src/dev/wg/dispatch/policy.ts";
 import { type Blocking, curthread, type thread } from "../src/kernel/sched/thread.ts";
+import { sched_settle } from "../src/kernel/sched/ule.ts";
 import { gtask_done, gtask_start } from "../src/kernel/taskqueue/gtaskqueue.ts";
 import type { Machine } from "../src/machine/machine.ts";
 import type { Driver } from "./driver.ts";
@@ -28,7 +29,8 @@ export class StageTimes implements Watcher {
 	dispatch_ns = 0;
 	/** packets the encrypt tasks took */
 	encrypted = 0;
-	private readonly since = new Map<thread, number>();
+	/** tasks under way, and what their threads had used when they began, or when the interval did */
+	private readonly running = new Map<thread, { readonly task: string; since: number }>();
 	private readonly detach: (() => void)[] = [];
 
 	constructor(cpus: number) {
@@ -40,13 +42,12 @@ export class StageTimes implements Watcher {
 
 	begin(_machine: Machine, driver: Driver): void {
 		this.detach.push(
-			gtask_start.listen(() => {
-				this.since.set(curthread, spent(curthread));
+			gtask_start.listen((gt) => {
+				this.running.set(curthread, { task: gt.gt_name, since: spent(curthread) });
 			}),
-			gtask_done.listen((gt) => {
-				const since = this.since.get(curthread);
-				const ns = this.tasks[gt.gt_name as TaskName];
-				if (since !== undefined && ns !== undefined) ns[curthread.td_cpu] += spent(curthread) - since;
+			gtask_done.listen(() => {
+				this.book(curthread, spent(curthread));
+				this.running.delete(curthread);
 			}),
 			driver.wg_task_run.listen((kind, packets) => {
 				if (kind === "encrypt") this.encrypted += packets;
@@ -70,13 +71,31 @@ export class StageTimes implements Watcher {
 		};
 	}
 
+	private book(td: thread, now: number): void {
+		const run = this.running.get(td);
+		if (run === undefined) return;
+		const ns = this.tasks[run.task as TaskName];
+		// what it has charged ahead of the clock may be booked already
+		if (ns !== undefined && now > run.since) ns[td.td_cpu] += now - run.since;
+	}
+
 	mark(): void {
+		sched_settle();
+		for (const [td, run] of this.running) run.since = td.td_runtime;
 		for (const name of TASKS) this.tasks[name].fill(0);
 		this.dispatch_ns = 0;
 		this.encrypted = 0;
 	}
 
 	end(): void {
+		sched_settle();
+		for (const td of this.running.keys()) this.book(td, td.td_runtime);
+		this.running.clear();
+		this.close();
+	}
+
+	/** Stops listening. */
+	close(): void {
 		for (const detach of this.detach.splice(0)) detach();
 	}
 

@@ -6,7 +6,9 @@ export interface Watcher {
 	/** data begins to flow */
 	begin(machine: Machine, driver: Driver): void;
 	/** the warm-up is over: what is measured begins now */
-	mark(): void;
-	/** what is measured has ended; whatever `begin` attached must go */
-	end(): void;
+	mark?(): void;
+	/** what is measured has ended */
+	end?(): void;
+	/** takes away what `begin` attached; called also when the run failed */
+	close(): void;
 }

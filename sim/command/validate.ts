@@ -1,6 +1,7 @@
 /** `ifwg validate`: every published figure beside ours. */
 import type { Command } from "commander";
 import { parseSeeds } from "../options.ts";
+import type { Progress } from "../progress.ts";
 import { checkPage, parseWorkers, print, runMany, writePage } from "./common.ts";
 
 const PAGE = "docs/validation.md";
@@ -18,8 +19,16 @@ async function validateAction(flags: Flags): Promise<void> {
 	const workers = parseWorkers(flags.workers);
 	const page = checkPage(flags.write, PAGE);
 	const { allChecks, renderValidation, validate, validationMarkdown } = await import("../validation/page.ts");
-	const sections = await validate(allChecks(seeds), async (jobs) =>
-		(await runMany("validate", jobs, workers)).map((timed) => timed.result),
+	const { startProgress } = await import("../progress.ts");
+	let judging: Progress | null = null;
+	const sections = await validate(
+		allChecks(seeds),
+		async (jobs) => {
+			const timed = await runMany("validate", jobs, workers);
+			judging = startProgress("validate", process.stderr, "parts");
+			return timed.map(({ result }) => result);
+		},
+		(done, total) => judging?.update(done, total),
 	);
 	const command = `npx ifwg validate --seed ${seeds[0]} --seeds ${seeds.length} --write`;
 	if (page !== null) writePage(page, validationMarkdown(sections, command));

@@ -22,9 +22,12 @@ export class ChargedCosts implements Watcher {
 		}
 	}
 
-	mark(): void {}
-
+	/** Until the measured interval has ended. */
 	end(): void {
+		this.close();
+	}
+
+	close(): void {
 		for (const name of Object.keys(this.values) as CostName[]) {
 			Object.defineProperty(this.costs, name, { value: this.values[name], writable: true });
 		}

@@ -1,5 +1,5 @@
 /** The validation page: every published figure beside ours on the same work, and whether they agree. */
-import { DEFAULT_DURATION_NS, type RunOptions } from "../options.ts";
+import type { RunOptions } from "../options.ts";
 import { published } from "../published.ts";
 import { indent, markdownTable, table } from "../report/table.ts";
 import type { RunResult } from "../result.ts";
@@ -20,7 +20,7 @@ export function allChecks(seeds: readonly number[]): Check[] {
 	return [
 		changeCheck(seeds),
 		streamsCheck(seeds),
-		profileCheck(DEFAULT_DURATION_NS),
+		profileCheck(seeds[0]),
 		handoffCheck(seeds),
 		powerCheck(seeds),
 		elsewhereCheck(),
@@ -31,6 +31,7 @@ export function allChecks(seeds: readonly number[]): Check[] {
 export async function validate(
 	checks: readonly Check[],
 	runAll: (jobs: readonly RunOptions[]) => Promise<readonly RunResult[]>,
+	onDone: (done: number, total: number) => void = () => {},
 ): Promise<Section[]> {
 	const results = await runAll(checks.flatMap((check) => check.jobs));
 	const sections: Section[] = [];
@@ -39,6 +40,7 @@ export async function validate(
 		const rows = await judge(results.slice(at, at + jobs.length));
 		at += jobs.length;
 		sections.push({ title, work, rows });
+		onDone(sections.length, checks.length);
 	}
 	return sections;
 }

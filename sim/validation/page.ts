@@ -84,8 +84,8 @@ export function validationMarkdown(sections: readonly Section[], command: string
 	return [
 		"# Beside what was measured",
 		"",
-		"Every figure published of this driver on FreeBSD that we know, beside ours on the same work, or the nearest there is. None of them was used to",
-		"make ours, but where a line says so. What does not agree stays here.",
+		"Every figure published of this driver on FreeBSD that we know, beside ours on the same work, or the nearest there is. None was fitted;",
+		"where constants were bounded by what they are compared with, the text says so. What does not agree stays here.",
 		"",
 		`Lines that ${tally(sections)}.`,
 		...sections.flatMap(({ title, work, rows }) => {

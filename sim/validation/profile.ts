@@ -134,7 +134,8 @@ export function profileCheck(seed: number): Check {
 		title: "Routers",
 		work:
 			"4 and 8 Atom cores, all-cpus with ossl: packets of 528 bytes and 2000 flows come in from a card, and leave encrypted through one tunnel, " +
-			"at the highest rate that loses nothing. Nothing else runs. Stages are of the 4 cores.",
+			"at the highest rate that loses nothing. Nothing else runs. Stages are of the 4 cores. " +
+			"Several constants of the driver were bounded by that profile (`ifwg list costs` says which): its lines check sums, they are no predictions.",
 		jobs: [],
 		judge: async () => {
 			const driver = await loadDriver(null);

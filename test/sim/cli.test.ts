@@ -47,15 +47,18 @@ describe("help", () => {
 		const { status, stdout, stderr } = ifwg();
 		expect([status, stderr]).toEqual([0, ""]);
 		expect(stdout).toBe(ifwg("--help").stdout);
-		for (const command of ["compare", "run", "list", "scan", "sensitivity", "blake2"])
+		for (const command of ["compare", "run", "list", "scan", "sensitivity", "validate", "axes", "blake2"])
 			expect(stdout).toContain(`\n  ${command}`);
 	});
 
-	test.each(["compare", "run", "scan", "sensitivity", "blake2", "list"])("of %s ends with examples", (command) => {
-		const { status, stdout } = ifwg(command, "--help");
-		expect(status).toBe(0);
-		expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
-	});
+	test.each(["compare", "run", "scan", "sensitivity", "validate", "axes", "blake2", "list"])(
+		"of %s ends with examples",
+		(command) => {
+			const { status, stdout } = ifwg(command, "--help");
+			expect(status).toBe(0);
+			expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
+		},
+	);
 });
 
 describe("bad input: one line that says what is wrong, exit 2, nothing on stdout", () => {
@@ -90,6 +93,8 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			["sensitivity", "--vary", "exit"],
 			/^ifwg: --vary: exit has no range on xeon-d/,
 		],
+		["an unknown axis", ["axes", "time"], /^ifwg: axes: no "time"; there is ciphers, handshakes, cycles, power/],
+		["a page in no directory", ["validate", "--write", "no/p.md"], /^ifwg: --write no\/p.md: there is no directory no/],
 		["fewer seeds than chance needs", ["sensitivity", "--base-seeds", "1"], /^ifwg: --base-seeds: "1" is not a whole/],
 	])("%s", (_what, argv, expected) => {
 		const { status, stdout, stderr } = ifwg(...argv);

@@ -23,8 +23,9 @@ import { Program } from "../sim/dtrace/program.ts";
 import { FORMAT_NAMES, outputFile, planExports } from "../sim/export/plan.ts";
 import { parseRunOptions, type RunOptions } from "../sim/options.ts";
 import { table } from "../sim/report/table.ts";
-import { type Bare, type Onlook, simulate } from "../sim/run.ts";
+import { type Bare, simulate } from "../sim/run.ts";
 import { grouped } from "../sim/units.ts";
+import type { Watcher } from "../sim/watcher.ts";
 import { allProbes } from "../src/kernel/probe/probe.ts";
 import { type Case, cpuTimed, interleaved, loadWarning, median, runCommand } from "./measure.ts";
 
@@ -57,11 +58,14 @@ async function exporting(options: RunOptions, directory: string, formats: string
 }
 
 async function tracing(options: RunOptions, text: string): Promise<Record<string, number>> {
-	const onlook: Onlook = (policy) => {
-		const program = new Program(text, { policy: policy.name, seed: options.seed, one_of_many: false });
-		return { mark: () => {}, read: () => {}, close: program.attach() };
+	let detach = (): void => {};
+	const watcher: Watcher = {
+		boot: (policy) => {
+			detach = new Program(text, { policy: policy.name, seed: options.seed, one_of_many: false }).attach();
+		},
+		close: () => detach(),
 	};
-	return { seconds: (await cpuTimed(() => simulate(options, null, onlook))).seconds, bytes: 0 };
+	return { seconds: (await cpuTimed(() => simulate(options, null, watcher))).seconds, bytes: 0 };
 }
 
 async function exporters(directory: string, quick: boolean): Promise<void> {

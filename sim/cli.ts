@@ -2,13 +2,16 @@
  * The `ifwg` command. What a command needs is imported when it runs, so that help is there at once.
  */
 import { Command, CommanderError } from "commander";
+import { addAxes } from "./command/axes.ts";
 import { addBlake2 } from "./command/blake2.ts";
 import { addCompare } from "./command/compare.ts";
 import { addList } from "./command/list.ts";
 import { addPacket } from "./command/packet.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
+import { addSensitivity } from "./command/sensitivity.ts";
 import { addTrace } from "./command/trace.ts";
+import { addValidate } from "./command/validate.ts";
 import { EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, formatPanic, PanicError, UsageError } from "./errors.ts";
 
 const INTRODUCTION = [
@@ -26,6 +29,9 @@ Examples:
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg trace 'sched:::ipi { count() by from }'   any probe of the kernel, asked in dtrace(1)'s language
   $ ifwg packet 100                                one packet's life, and where its time went
+  $ ifwg sensitivity                               how firmly the outcome stands if a cost is wrong
+  $ ifwg validate                                  every published figure beside ours
+  $ ifwg axes power                                a virtual machine's wakeups, exits and energy
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -41,7 +47,19 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addTrace, addPacket, addBlake2, addList]) add(root);
+	for (const add of [
+		addCompare,
+		addRun,
+		addScan,
+		addSensitivity,
+		addValidate,
+		addAxes,
+		addTrace,
+		addPacket,
+		addBlake2,
+		addList,
+	])
+		add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

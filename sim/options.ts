@@ -6,6 +6,7 @@
 import { type wg_generation_name, wg_generations } from "../src/dev/wg/generation.ts";
 import { type Release, releases, releaseTraits } from "../src/kernel/release.ts";
 import { findProfile, machineProfiles } from "../src/machine/profile.ts";
+import { type CostValues, formatCosts, parseCosts } from "./costs.ts";
 import { UsageError } from "./errors.ts";
 import { formatDuration, formatRate, parseDuration, parseInteger, parseRate, quote } from "./units.ts";
 
@@ -67,6 +68,8 @@ export interface RunOptions {
 	readonly seed: number;
 	/** leave out the ciphers' arithmetic; the schedule stays the same */
 	readonly cost_only: boolean;
+	/** constants of the cost model that differ from the machine's own */
+	readonly costs: CostValues;
 }
 
 /** The same as a command line gives it: text, or nothing. */
@@ -89,6 +92,7 @@ export interface RawRunOptions {
 	readonly warmup?: string | undefined;
 	readonly seed?: string | undefined;
 	readonly costOnly?: boolean | undefined;
+	readonly cost?: string | undefined;
 }
 
 export const DEFAULT_MACHINE = "xeon-d";
@@ -169,6 +173,7 @@ export function parseRunOptions(raw: RawRunOptions): RunOptions {
 		warmup_ns: raw.warmup === undefined ? DEFAULT_WARMUP_NS : time("--warmup", raw.warmup, 0),
 		seed: parseInteger("--seed", raw.seed ?? String(DEFAULT_SEED), 0, Number.MAX_SAFE_INTEGER),
 		cost_only: raw.costOnly ?? false,
+		costs: raw.cost === undefined ? {} : parseCosts(raw.cost, profile),
 	};
 }
 
@@ -224,6 +229,7 @@ function sharedWords(options: RunOptions): string[] {
 	add(options.duration_ns !== DEFAULT_DURATION_NS, `--duration ${formatDuration(options.duration_ns)}`);
 	add(options.warmup_ns !== DEFAULT_WARMUP_NS, `--warmup ${formatDuration(options.warmup_ns)}`);
 	add(options.cost_only, "--cost-only");
+	add(Object.keys(options.costs).length > 0, `--cost ${formatCosts(options.costs)}`);
 	return words;
 }
 
@@ -293,5 +299,7 @@ export function settingsKey(options: RunOptions, policyName: string): string {
 		duration_ns,
 		warmup_ns,
 		options.seed,
+		// runs with the usual costs keep the fingerprints they always had
+		...(Object.keys(options.costs).length > 0 ? [options.costs] : []),
 	]);
 }

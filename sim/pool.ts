@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Tinypool } from "tinypool";
 import { EXIT_INTERRUPTED, PanicError, UsageError } from "./errors.ts";
 import type { RunOptions } from "./options.ts";
-import type { Timed } from "./result.ts";
+import type { RunResult, Timed } from "./result.ts";
 import { attempt, type Outcome } from "./worker.ts";
 
 export interface PoolOptions {
@@ -17,6 +17,9 @@ export interface PoolOptions {
 	/** called after each run, whichever it was */
 	readonly onDone?: (done: number, total: number) => void;
 }
+
+/** Called with what comes back, in the order of arrival; `at` is the job's place among the jobs. */
+type OnOutcome<R> = (outcome: R, at: number) => void;
 
 /** What a pool's threads do: a function of a job, in a module of its own that exports it as default. */
 export interface Work<J, R> {
@@ -51,8 +54,13 @@ export function unwrap(outcome: Outcome): Timed {
 }
 
 /** Runs all of `jobs`. The first of them that fails, in their order, decides what is thrown. */
-export async function runAll(jobs: readonly RunOptions[], options: PoolOptions = {}): Promise<Timed[]> {
-	return workAll(jobs, RUN, unwrap, options);
+export async function runAll(
+	jobs: readonly RunOptions[],
+	options: PoolOptions & { readonly onResult?: OnOutcome<RunResult> | undefined } = {},
+): Promise<Timed[]> {
+	return workAll(jobs, RUN, unwrap, options, (outcome, at) => {
+		if (outcome.kind === "result") options.onResult?.(outcome.timed.result, at);
+	});
 }
 
 /** Does `work` for all of `jobs`; `open` makes a result of what comes back, or throws what went wrong. */
@@ -61,13 +69,16 @@ export async function workAll<J, R, T>(
 	work: Work<J, R>,
 	open: (outcome: R) => T,
 	options: PoolOptions = {},
+	onOutcome: OnOutcome<R> = () => {},
 ): Promise<T[]> {
 	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
 	const file = workerFile(work.module);
-	if (wanted > 1 && file !== null) return (await inThreads<J, R>(jobs, wanted, file, options)).map(open);
+	if (wanted > 1 && file !== null) return (await inThreads<J, R>(jobs, wanted, file, options, onOutcome)).map(open);
 	const results: T[] = [];
 	for (const job of jobs) {
-		results.push(open(await work.here(job)));
+		const outcome = await work.here(job);
+		onOutcome(outcome, results.length);
+		results.push(open(outcome));
 		options.onDone?.(results.length, jobs.length);
 	}
 	return results;
@@ -78,6 +89,7 @@ async function inThreads<J, R>(
 	workers: number,
 	filename: string,
 	options: PoolOptions,
+	onOutcome: OnOutcome<R>,
 ): Promise<R[]> {
 	const pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: workers, maxThreads: workers });
 	// threads are in the middle of a computation when Ctrl-C comes; nothing of theirs is on disk, so they may just end
@@ -89,8 +101,9 @@ async function inThreads<J, R>(
 	try {
 		let done = 0;
 		return await Promise.all(
-			jobs.map(async (job) => {
+			jobs.map(async (job, at) => {
 				const outcome = (await pool.run(job)) as R;
+				onOutcome(outcome, at);
 				options.onDone?.(++done, jobs.length);
 				return outcome;
 			}),

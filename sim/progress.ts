@@ -11,7 +11,8 @@ export interface Progress {
 	readonly finish: () => void;
 }
 
-export function startProgress(what: string, stream: NodeJS.WriteStream = process.stderr): Progress {
+/** @param things what is counted, in the plural */
+export function startProgress(what: string, stream: NodeJS.WriteStream = process.stderr, things = "runs"): Progress {
 	const began = Date.now();
 	let shown = false;
 	let step = 0;
@@ -25,13 +26,13 @@ export function startProgress(what: string, stream: NodeJS.WriteStream = process
 			if (elapsed < QUIET_MS) return;
 			if (stream.isTTY) {
 				const left = done === 0 ? "" : `, about ${Math.ceil(((elapsed / done) * (total - done)) / 1000)} s left`;
-				stream.write(`\r\x1b[K${what}: ${done} of ${total} runs${left}`);
+				stream.write(`\r\x1b[K${what}: ${done} of ${total} ${things}${left}`);
 				shown = true;
 				if (done === total) clear();
 				return;
 			}
 			const reached = Math.floor((done * PLAIN_STEPS) / total);
-			if (reached > step && done < total) stream.write(`${what}: ${done} of ${total} runs\n`);
+			if (reached > step && done < total) stream.write(`${what}: ${done} of ${total} ${things}\n`);
 			step = Math.max(step, reached);
 		},
 		finish: clear,

@@ -1,5 +1,6 @@
 /** What a run gives: everything in it is a function of the options, so two runs of the same options give the same text. */
 
+import type { CostValues } from "./costs.ts";
 import type { Distribution } from "./latency.ts";
 import type { CpuTime, LockUse } from "./metrics.ts";
 
@@ -19,6 +20,8 @@ export interface RunResult {
 	duration_ns: number;
 	warmup_ns: number;
 	cost_only: boolean;
+	/** constants of the cost model that differ from the machine's own */
+	costs: CostValues;
 
 	/** encrypt and decrypt tasks put on a queue; those whose run found a packet; the share */
 	tasks_scheduled: number;

@@ -11,6 +11,7 @@ import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
 import { Machine } from "../src/machine/machine.ts";
 import { findProfile, type MachineProfile } from "../src/machine/profile.ts";
+import { costOverrides } from "./costs.ts";
 import { type Driver, type LoadedPolicy, loadDriver, loadPolicy } from "./driver.ts";
 import { Drops } from "./drops.ts";
 import "./generic.ts";
@@ -25,6 +26,7 @@ import { LockWatch, panicReport } from "./panic.ts";
 import type { RunResult, Timed } from "./result.ts";
 import { Scenario } from "./scenario.ts";
 import { type Stretch, StretchRecorder } from "./stretch.ts";
+import type { Watcher } from "./watcher.ts";
 
 /** A step of simulated time in which to look whether something has happened. */
 const STEP_NS = 100_000;
@@ -48,7 +50,12 @@ export class Run {
 	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy) {
 		this.options = options;
 		this.profile = findProfile(options.machine)!;
-		this.machine = new Machine({ profile: this.profile, cpus: options.cpus, seed: options.seed });
+		this.machine = new Machine({
+			profile: this.profile,
+			cpus: options.cpus,
+			seed: options.seed,
+			costs: costOverrides(options.costs, this.profile),
+		});
 		for (const char of settingsKey(options, policy.name)) this.machine.fingerprint.add(0, char.codePointAt(0)!);
 		this.kernel = boot(this.machine, {
 			release: options.release,
@@ -121,6 +128,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		duration_ns: options.duration_ns,
 		warmup_ns: options.warmup_ns,
 		cost_only: options.cost_only,
+		costs: options.costs,
 		tasks_scheduled,
 		tasks_useful,
 		useful_task_share: tasks_scheduled === 0 ? 0 : tasks_useful / tasks_scheduled,
@@ -156,51 +164,38 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 	};
 }
 
-/** Somebody else who listens to a run, without touching it. */
-export interface Onlooker {
-	/** The measured interval begins. */
-	mark(): void;
-	/** It has ended. */
-	read(): void;
-	/** So has the run, or it came to nothing. */
-	close(): void;
-}
-
-/** Makes an onlooker, once the kernel is there and before its first instruction. */
-export type Onlook = (policy: LoadedPolicy) => Onlooker;
-
 /** The whole run, with everything counted. */
 function observed(
 	options: RunOptions,
 	driver: Driver,
 	policy: LoadedPolicy,
 	export_plan: ExportPlan | null = null,
-	onlook: Onlook | null = null,
+	watcher: Watcher | null = null,
 ): RunResult {
 	const run = new Run(options, driver, policy);
 	const metrics = new Metrics(driver);
 	let exports: Exports | null = null;
-	let onlooker: Onlooker | null = null;
 	try {
-		onlooker = onlook?.(policy) ?? null;
+		watcher?.boot?.(policy);
 		if (export_plan !== null) exports = new Exports(export_plan, { options, driver, command: commandLine(options) });
 		run.begin();
+		watcher?.begin?.(driver);
 		run.passUntil(options.warmup_ns);
 		metrics.mark();
-		onlooker?.mark();
+		watcher?.mark?.();
 		const drops = new Drops();
 		const before = run.scenario.bytesReceived;
 		run.pass(options.duration_ns);
 		const measured = metrics.read();
-		onlooker?.read();
+		watcher?.end?.();
 		const lost = drops.read();
 		const bytes = run.scenario.bytesReceived - before;
 		run.end();
 		exports?.commit();
 		return resultOf(run, measured, bytes, lost);
 	} finally {
-		onlooker?.close();
 		exports?.abort();
+		watcher?.close();
 		metrics.close();
 	}
 }
@@ -233,12 +228,12 @@ async function prepare(options: RunOptions): Promise<{ driver: Driver; policy: L
 export async function simulate(
 	options: RunOptions,
 	export_plan: ExportPlan | null = null,
-	onlook: Onlook | null = null,
+	watcher: Watcher | null = null,
 ): Promise<Timed> {
 	const { driver, policy } = await prepare(options);
 	const began = performance.now();
 	try {
-		const result = observed(options, driver, policy, export_plan, onlook);
+		const result = observed(options, driver, policy, export_plan, watcher);
 		return { result, host_seconds: (performance.now() - began) / 1000 };
 	} catch (error) {
 		if (!(error instanceof KernelPanic)) throw error;

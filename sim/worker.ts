@@ -3,7 +3,8 @@ import { PanicError, type PanicReport, UsageError } from "./errors.ts";
 import type { ExportPlan } from "./export/plan.ts";
 import type { RunOptions } from "./options.ts";
 import type { Timed } from "./result.ts";
-import { type Onlook, simulate } from "./run.ts";
+import { simulate } from "./run.ts";
+import type { Watcher } from "./watcher.ts";
 
 export type Outcome =
 	| { readonly kind: "result"; readonly timed: Timed }
@@ -14,10 +15,10 @@ export type Outcome =
 export async function attempt(
 	options: RunOptions,
 	export_plan: ExportPlan | null = null,
-	onlook: Onlook | null = null,
+	watcher: Watcher | null = null,
 ): Promise<Outcome> {
 	try {
-		return { kind: "result", timed: await simulate(options, export_plan, onlook) };
+		return { kind: "result", timed: await simulate(options, export_plan, watcher) };
 	} catch (error) {
 		if (error instanceof PanicError) return { kind: "panic", report: error.report };
 		if (error instanceof UsageError) return { kind: "usage", message: error.message };

@@ -1,6 +1,11 @@
 /** What the commands of `ifwg` share: options that describe a run, and making many runs with progress. */
+import { existsSync } from "node:fs";
+import path from "node:path";
 import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { writeWhole } from "../export/file.ts";
 import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
+import type { RunResult } from "../result.ts";
 import { parseInteger } from "../units.ts";
 
 export interface CommonFlags extends RawRunOptions {
@@ -32,6 +37,11 @@ export function machineOptions(command: Command): Command {
 		.option("--duration <time>", "measured time, such as 20ms or 1s (default: 20ms)")
 		.option("--warmup <time>", "traffic before that, not measured (default: 10ms)")
 		.option("--cost-only", "charge for the ciphers but do not compute them: faster, and the identical schedule")
+		.option(
+			"--cost <list>",
+			"other values for constants of the cost model, such as context_switch=900,line_transfer=80: ifwg list costs",
+			(value: string, before?: string) => (before === undefined ? value : `${before},${value}`),
+		)
 		.option("--driver <dir>", "another driver with the same entry points, compiled")
 		.option("--json", "print JSON")
 		.option("--workers <n>", "worker threads (default: all cores of this computer)");
@@ -48,13 +58,33 @@ export async function checkModules(driver: string | null, policies: readonly str
 	for (const policy of policies) await loadPolicy(loaded, policy);
 }
 
-export async function runMany(what: string, jobs: readonly RunOptions[], workers: number | undefined) {
+export async function runMany(
+	what: string,
+	jobs: readonly RunOptions[],
+	workers: number | undefined,
+	onResult?: (result: RunResult, at: number) => void,
+) {
 	const { runAll } = await import("../pool.ts");
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress(what);
 	try {
-		return await runAll(jobs, { workers, onDone: progress.update });
+		return await runAll(jobs, { workers, onDone: progress.update, onResult });
 	} finally {
 		progress.finish();
 	}
+}
+
+/** `--write [file]`: the file, or null. Fails early if it could not be written. */
+export function checkPage(write: string | boolean | undefined, usual: string): string | null {
+	const file = write === true ? usual : write;
+	if (typeof file !== "string") return null;
+	if (!existsSync(path.dirname(file))) {
+		throw new UsageError(`--write ${file}: there is no directory ${path.dirname(file)}`);
+	}
+	return file;
+}
+
+export function writePage(file: string, text: string): void {
+	writeWhole(file, text);
+	process.stderr.write(`wrote ${file}\n`);
 }

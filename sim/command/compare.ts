@@ -51,7 +51,12 @@ async function compareAction(flags: Flags): Promise<void> {
 	const { planReport, reportJobs, summariseReport } = await import("../report/plan.ts");
 	const { comparisonJson, planComparison, summariseComparison } = await import("../compare.ts");
 	// the published scaling of Atom cores stands beside the scenario it is usually read with, not beside any other
-	const usual = base.machine === DEFAULT_MACHINE && base.cpus === 8 && base.streams === 1 && !base.udp;
+	const usual =
+		base.machine === DEFAULT_MACHINE &&
+		base.cpus === 8 &&
+		base.streams === 1 &&
+		!base.udp &&
+		Object.keys(base.costs).length === 0;
 	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
 	const plan = file === null ? null : planReport(options, flags.scan !== false);
 	const jobs = plan === null ? planComparison(options) : reportJobs(plan);

@@ -55,6 +55,7 @@ Examples:
   $ ifwg run --policy all-cpus --seed 0x2a
   $ ifwg run --duration 5ms --out trace --export pcapng     packets and keys for Wireshark
   $ ifwg run --generation main
+  $ ifwg run --cost context_switch=900,line_transfer=80     were a switch cheaper, and a cache line farther away
   $ ifwg run --udp --streams 8 --bandwidth 200M --length 500
   $ ifwg run --policy ./mine.mjs --duration 200ms --json
 

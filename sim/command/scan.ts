@@ -1,11 +1,16 @@
 /** `ifwg scan`: from 2 to 64 CPUs, as a table. */
-import { existsSync } from "node:fs";
-import path from "node:path";
 import type { Command } from "commander";
-import { UsageError } from "../errors.ts";
-import { writeWhole } from "../export/file.ts";
 import { CRYPTOS, parseList, parseRunOptions, parseSeeds } from "../options.ts";
-import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
+import {
+	type CommonFlags,
+	checkModules,
+	checkPage,
+	machineOptions,
+	parseWorkers,
+	print,
+	runMany,
+	writePage,
+} from "./common.ts";
 
 async function scanAction(flags: CommonFlags & { write?: string | boolean }): Promise<void> {
 	const { planScan, renderScan, SCAN_CPUS, scanMarkdown, summariseScan } = await import("../scan.ts");
@@ -16,17 +21,11 @@ async function scanAction(flags: CommonFlags & { write?: string | boolean }): Pr
 	const { cpus: _list, policy: _policy, ...rest } = flags;
 	const base = parseRunOptions(rest);
 	const seeds = parseSeeds(flags.seeds ?? (flags.seed === undefined ? "1" : undefined), flags.seed);
-	const file = flags.write === true ? "docs/scan.md" : flags.write;
-	if (typeof file === "string" && !existsSync(path.dirname(file))) {
-		throw new UsageError(`--write ${file}: there is no directory ${path.dirname(file)}`);
-	}
+	const page = checkPage(flags.write, "docs/scan.md");
 	await checkModules(base.driver, []);
 	const options = { base, cpus, seeds };
 	const rows = summariseScan(options, await runMany("scan", planScan(options), parseWorkers(flags.workers)));
-	if (typeof file === "string") {
-		writeWhole(file, scanMarkdown(options, rows));
-		process.stderr.write(`wrote ${file}\n`);
-	}
+	if (page !== null) writePage(page, scanMarkdown(options, rows));
 	print(flags.json === true ? JSON.stringify(rows, null, "\t") : renderScan(rows));
 }
 

@@ -1,6 +1,8 @@
 /** What a worker thread does for `ifwg trace`: one run with a program that watches it. */
+
+import type { LoadedPolicy } from "../driver.ts";
 import type { RunOptions } from "../options.ts";
-import type { Onlook, Onlooker } from "../run.ts";
+import type { Watcher } from "../watcher.ts";
 import { attempt, type Outcome } from "../worker.ts";
 import type { Table } from "./aggregation.ts";
 import { Program } from "./program.ts";
@@ -21,23 +23,27 @@ export interface TraceOutcome {
 }
 
 /** A program that listens while it should. */
-class Watcher implements Onlooker {
-	private readonly program: Program;
-	private readonly whole: boolean;
-	private detach: (() => void) | null;
+class ProgramWatcher implements Watcher {
+	program: Program | null = null;
+	private readonly job: TraceJob;
+	private detach: (() => void) | null = null;
 
-	constructor(program: Program, whole: boolean) {
-		this.program = program;
-		this.whole = whole;
-		this.detach = whole ? program.attach() : null;
+	constructor(job: TraceJob) {
+		this.job = job;
+	}
+
+	boot(policy: LoadedPolicy): void {
+		const { program, options, one_of_many, whole } = this.job;
+		this.program = new Program(program, { policy: policy.name, seed: options.seed, one_of_many });
+		if (whole) this.detach = this.program.attach();
 	}
 
 	mark(): void {
-		if (!this.whole) this.detach = this.program.attach();
+		if (!this.job.whole) this.detach = this.program?.attach() ?? null;
 	}
 
-	read(): void {
-		if (!this.whole) this.close();
+	end(): void {
+		if (!this.job.whole) this.close();
 	}
 
 	close(): void {
@@ -47,13 +53,8 @@ class Watcher implements Onlooker {
 }
 
 export default async function attemptTrace(job: TraceJob): Promise<TraceOutcome> {
-	const { options, whole, one_of_many } = job;
-	let program: Program | null = null;
-	const onlook: Onlook = (policy) => {
-		program = new Program(job.program, { policy: policy.name, seed: options.seed, one_of_many });
-		return new Watcher(program, whole);
-	};
-	const outcome = await attempt(options, null, onlook);
-	const done = program as Program | null; // the compiler does not see that onlook was called
-	return { outcome, tables: done?.tables() ?? [], complaints: done?.complaints() ?? [] };
+	const watcher = new ProgramWatcher(job);
+	const outcome = await attempt(job.options, null, watcher);
+	const { program } = watcher;
+	return { outcome, tables: program?.tables() ?? [], complaints: program?.complaints() ?? [] };
 }

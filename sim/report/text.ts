@@ -1,6 +1,7 @@
 /** What people read: a comparison, and a single run, as text. */
 
 import { type Cell, type Comparison, difference, findCell, gain, mean } from "../compare.ts";
+import { formatCosts } from "../costs.ts";
 import { ENERGY_FORMULA } from "../energy.ts";
 import type { CpuTime, LockUse } from "../metrics.ts";
 import { DEFAULT_GENERATION, type RunOptions } from "../options.ts";
@@ -27,7 +28,8 @@ export function describeScenario(options: RunOptions): string[] {
 		`Two vnet jails on one machine (${options.machine}, ${cpus}, FreeBSD ${options.release}) joined by epair (${options.epair}), ${driver} on each side;`,
 		`${streams} iperf3 ${protocol} stream${options.streams === 1 ? "" : "s"}${direction}, MTU ${options.mtu}, ` +
 			`${formatDuration(options.duration_ns)} measured after ${formatDuration(options.warmup_ns)} of warm-up` +
-			`${options.cost_only ? ", ciphers charged but not computed" : ""}.`,
+			`${options.cost_only ? ", ciphers charged but not computed" : ""}` +
+			`${Object.keys(options.costs).length > 0 ? `; costs changed: ${formatCosts(options.costs)}` : ""}.`,
 	];
 }
 

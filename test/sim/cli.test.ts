@@ -39,6 +39,19 @@ function file(name: string, text: string): string {
 	return `./${name}`;
 }
 
+const COMMANDS = [
+	"compare",
+	"run",
+	"scan",
+	"sensitivity",
+	"validate",
+	"axes",
+	"trace",
+	"packet",
+	"blake2",
+	"list",
+] as const;
+
 /** Little traffic, but all of the machine. */
 const SHORT = ["--duration", "2ms", "--warmup", "1ms", "--cost-only"];
 
@@ -47,11 +60,10 @@ describe("help", () => {
 		const { status, stdout, stderr } = ifwg();
 		expect([status, stderr]).toEqual([0, ""]);
 		expect(stdout).toBe(ifwg("--help").stdout);
-		for (const command of ["compare", "run", "list", "scan", "blake2", "trace"])
-			expect(stdout).toContain(`\n  ${command}`);
+		for (const command of COMMANDS) expect(stdout).toContain(`\n  ${command}`);
 	});
 
-	test.each(["compare", "run", "scan", "blake2", "list", "trace"])("of %s ends with examples", (command) => {
+	test.each(COMMANDS)("of %s ends with examples", (command) => {
 		const { status, stdout } = ifwg(command, "--help");
 		expect(status).toBe(0);
 		expect(stdout).toMatch(/\nExamples:\n {2}\$ ifwg /);
@@ -86,6 +98,16 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			["scan", "--cpus", "1", ...SHORT, "--write", "no/such/place"],
 			/^ifwg: --write no\/such\/place: there is no directory no\/such/,
 		],
+		["a cost that is not one", ["run", "--cost", "teleport=1"], /^ifwg: --cost: no "teleport"; ifwg list costs shows/],
+		["a cost in words", ["scan", "--cost", "atomic=dear"], /^ifwg: --cost: atomic="dear" is not a number from 0 to/],
+		[
+			"a cost to vary that has no range",
+			["sensitivity", "--vary", "exit"],
+			/^ifwg: --vary: exit has no range on xeon-d/,
+		],
+		["an unknown axis", ["axes", "time"], /^ifwg: axes: no "time"; there is ciphers, handshakes, cycles, power/],
+		["a page in no directory", ["validate", "--write", "no/p.md"], /^ifwg: --write no\/p.md: there is no directory no/],
+		["fewer seeds than chance needs", ["sensitivity", "--base-seeds", "1"], /^ifwg: --base-seeds: "1" is not a whole/],
 	])("%s", (_what, argv, expected) => {
 		const { status, stdout, stderr } = ifwg(...argv);
 		expect(stderr).toMatch(expected);

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { costOverrides, formatCosts, parseCosts } from "../../sim/costs.ts";
 import { UsageError } from "../../sim/errors.ts";
 import {
 	commandLine,
@@ -10,6 +11,9 @@ import {
 	settingsKey,
 } from "../../sim/options.ts";
 import { formatDuration, formatRate, grouped, parseDuration, parseRate, readableTime } from "../../sim/units.ts";
+import type { Costs } from "../../src/machine/cost/table.ts";
+import { Machine } from "../../src/machine/machine.ts";
+import { findProfile } from "../../src/machine/profile.ts";
 
 function message(action: () => unknown): string {
 	try {
@@ -42,6 +46,7 @@ describe("defaults", () => {
 			warmup_ns: 10_000_000,
 			seed: 1,
 			cost_only: false,
+			costs: {},
 		});
 	});
 
@@ -88,6 +93,17 @@ describe("impossible values are refused with one line that says what would be ri
 		[{ seed: "-3" }, '--seed: "-3" is not a whole number from 0 to 9007199254740991'],
 		[{ seed: "0x" }, '--seed: "0x" is not a whole number from 0 to 9007199254740991'],
 		[{ bandwidth: "fast" }, '--bandwidth: "fast" is not a rate; write it like 100M, 1.5G or 0 for no limit'],
+		[{ cost: "teleport=3" }, '--cost: no "teleport"; ifwg list costs shows them all'],
+		[{ cost: "context_switch" }, '--cost: "context_switch" is not a cost; write it like context_switch=900'],
+		[{ cost: "atomic=1=2" }, '--cost: "atomic=1=2" is not a cost; write it like context_switch=900'],
+		[{ cost: "atomic=-1" }, '--cost: atomic="-1" is not a number from 0 to 2500 (cycles; plausible are 10 to 25)'],
+		[{ cost: "atomic=1e9" }, '--cost: atomic="1e9" is not a number from 0 to 2500 (cycles; plausible are 10 to 25)'],
+		[
+			{ cost: "atomic=99999" },
+			'--cost: atomic="99999" is not a number from 0 to 2500 (cycles; plausible are 10 to 25)',
+		],
+		[{ cost: "atomic=12,atomic=13" }, "--cost: atomic is given twice"],
+		[{ cost: "" }, '--cost: "" is not a cost; write it like context_switch=900'],
 		[{ policy: " " }, "--policy: a name or a file is missing"],
 		[{ machine: "a\nb" }, '--machine: no "a\\nb"; there is xeon-d, vm, atom-c2758, server-64'],
 	])("%j", (raw, expected) => {
@@ -149,6 +165,7 @@ describe("the line that repeats a run", () => {
 				warmup: fc.constantFrom("0s", "5ms"),
 				seed: fc.maxSafeNat().map(String),
 				costOnly: fc.boolean(),
+				cost: fc.constantFrom("atomic=12", "line_transfer=33.5,atomic=11", "chapoly_own=7200", "atomic=15"),
 			},
 			{ requiredKeys: [] },
 		);
@@ -181,9 +198,28 @@ test("the fingerprint covers every option but those that must not matter", () =>
 		{ duration_ns: 1 },
 		{ warmup_ns: 1 },
 		{ seed: 2 },
+		{ costs: { atomic: 12 } },
 	];
 	for (const other of others) expect(settingsKey({ ...base, ...other }, "round-robin")).not.toBe(key);
 	expect(settingsKey(base, "all-cpus")).not.toBe(key);
+});
+
+describe("costs", () => {
+	test("are in the order of the tables, without what is as usual, however they are written", () => {
+		const { costs } = parseRunOptions({ cost: "sched_add=300, context_switch=900,atomic=15" });
+		expect(formatCosts(costs)).toBe("context_switch=900,sched_add=300");
+	});
+
+	test("are in the unit the machine lists them in: of the reference core, or of its own where it has a constant of its own", () => {
+		const atom = findProfile("atom-c2758")!;
+		const charged = (cost: string): Costs =>
+			new Machine({ profile: atom, costs: costOverrides(parseCosts(cost, atom), atom) }).costs;
+		const usual = charged("atomic=15");
+		// 30 cycles of the reference core are 2.3 times as many of an Atom's, at 2.4 GHz
+		expect(charged("atomic=30")).toEqual({ ...usual, atomic: Math.round((30 * 2.3) / 2.4) });
+		expect(charged("chapoly_own=12000")).toEqual({ ...usual, chapoly_own: 5000 });
+		expect(charged("line_transfer=70")).toEqual({ ...usual, line_transfer: 70 });
+	});
 });
 
 describe("units", () => {

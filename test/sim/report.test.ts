@@ -48,6 +48,7 @@ function made(part: Partial<RunResult>): RunResult {
 		duration_ns: 1_000_000,
 		warmup_ns: 0,
 		cost_only: false,
+		costs: {},
 		tasks_scheduled: 1000,
 		tasks_useful: 130,
 		useful_task_share: 0.13,

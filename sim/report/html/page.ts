@@ -3,6 +3,7 @@
  */
 
 import { comparisonJson } from "../../compare.ts";
+import { formatCosts } from "../../costs.ts";
 import { NOT_MODELLED } from "../../limits.ts";
 import type { RunResult } from "../../result.ts";
 import { formatDuration, formatRate } from "../../units.ts";
@@ -36,6 +37,7 @@ function settings({ comparison }: ReportData): Markup {
 		["payload of a datagram", base.length === 0 ? "what fits the tunnel" : `${base.length} bytes`],
 		["MTU of the tunnel", String(base.mtu)],
 		["measured", `${formatDuration(base.duration_ns)} after ${formatDuration(base.warmup_ns)} of warm-up`],
+		["costs changed", Object.keys(base.costs).length === 0 ? "none" : formatCosts(base.costs)],
 		["ciphers", base.cost_only ? "charged for, not computed" : "computed on real bytes"],
 	];
 	return dataTable(

@@ -517,12 +517,13 @@ SYSINIT("netisr", SI_SUB_SOFTINTR, SI_ORDER_FIRST, function* () {
 		nws.nws_work.forEach((work, proto) => {
 			work.nw_qlimit = ns.np_qlimit[proto];
 		});
-		const cookie = swi_add(`swi1: netisr ${cpu}`, () => swi_net(nws), priorities().SWI_NET, true);
-		if (bind && cookie.it_thread !== null) {
-			cookie.it_thread.td_cpu = cpu;
-			cookie.it_thread.td_bound = true;
-		}
-		nws.nws_swi_cookie = cookie;
+		nws.nws_swi_cookie = swi_add(
+			`swi1: netisr ${cpu}`,
+			() => swi_net(nws),
+			priorities().SWI_NET,
+			true,
+			bind ? cpu : -1,
+		);
 		ns.nws.push(nws);
 	}
 	yield* sync();

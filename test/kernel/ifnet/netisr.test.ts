@@ -40,6 +40,17 @@ function* dispatch(m: mbuf): Blocking<number> {
 	return error;
 }
 
+test("with net.isr.bindthreads each workstream's thread stays on its CPU, wherever it was made", () => {
+	const tunables = { "net.isr.maxthreads": "-1", "net.isr.bindthreads": "1" };
+	for (let seed = 1; seed <= 5; seed++) {
+		inKernel(bootKernel({ tunables }, 4, seed), function* () {
+			yield* pause("x", 1);
+			const threads = netisr_workstreams().map((nws) => nws.nws_swi_cookie?.it_thread);
+			expect(threads.map((td) => [td?.td_cpu, td?.td_bound])).toEqual([0, 1, 2, 3].map((cpu) => [cpu, true]));
+		});
+	}
+});
+
 test("there is one workstream unless net.isr.maxthreads asks for more, and never more than CPUs", () => {
 	for (const [maxthreads, count] of [
 		[undefined, 1],

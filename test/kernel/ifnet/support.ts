@@ -73,8 +73,8 @@ export function mbufs_in_use(): number {
 	return uma_leaks().reduce((n, leak) => n + leak.used, 0);
 }
 
-export function bootKernel(options: KernelOptions = {}, cpus = 4): Kernel {
-	return boot(new Machine({ profile: findProfile("xeon-d")!, cpus }), options);
+export function bootKernel(options: KernelOptions = {}, cpus = 4, seed = 1): Kernel {
+	return boot(new Machine({ profile: findProfile("xeon-d")!, cpus, seed }), options);
 }
 
 /** Runs `body` as a root thread of the base system to its end. */

@@ -68,6 +68,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 		machine,
 		release: options.release,
 		generation: options.generation,
+		costs: options.costs,
 		epair: options.epair,
 		seed,
 		protocol: options.udp ? "udp" : "tcp",

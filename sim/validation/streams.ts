@@ -1,0 +1,38 @@
+/** One to eight streams through one tunnel: Netgate's flat line. */
+import { mean } from "../compare.ts";
+import { parseRunOptions } from "../options.ts";
+import { EXPECTED } from "../published.ts";
+import { gigabits } from "../units.ts";
+import { agreement, type Check, within } from "./check.ts";
+
+const STREAMS = [1, 2, 4, 8];
+
+export function streamsCheck(seeds: readonly number[]): Check {
+	const base = parseRunOptions({ policy: "all-cpus", crypto: "ossl", costOnly: true });
+	return {
+		title: "One stream to eight",
+		work: `All-cpus with ossl, whose speed that driver's assembly had; 1, 2, 4 and 8 TCP streams; averages of ${seeds.length} seeds.`,
+		jobs: STREAMS.flatMap((streams) => seeds.map((seed) => ({ ...base, streams, seed }))),
+		judge: async (results) => {
+			const bps = STREAMS.map((streams) =>
+				mean(results.filter((run) => run.streams === streams).map((run) => run.throughput_bps)),
+			);
+			const ours = `${bps.map(gigabits).join(", ")} Gb/s`;
+			const spread = Math.max(...bps) / Math.min(...bps);
+			return [
+				{
+					name: "streams_flat",
+					ours: `${ours}; ${spread.toFixed(2)}`,
+					verdict: agreement(spread < EXPECTED.streams_flat_below),
+					why: "Their streams ended on another machine; here more streams also mean other work for the same CPUs.",
+				},
+				{
+					name: "streams_level",
+					ours,
+					verdict: agreement(bps.every((one) => within(one, EXPECTED.streams_bps))),
+					why: "Theirs did one end and the packet filter, ours does both ends and the programs.",
+				},
+			];
+		},
+	};
+}

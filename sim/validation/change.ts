@@ -10,7 +10,7 @@ const WHY: { readonly [name in PublishedName]?: string } = {
 	policy_beats_ossl: "In words only. Gain of the policy with own ciphers; gain of ossl under all-cpus.",
 	atom_scaling: "Sender, both ends and receiver share the cores here. The router's work is compared below.",
 	xeon_d_stream:
-		"With the driver's own portable ciphers; theirs had assembly. Their two ends were two machines, ours are one.",
+		"With ossl, as theirs had assembly. Their two ends were two machines, ours are one, where one netisr thread receives for both.",
 };
 
 export function changeCheck(seeds: readonly number[]): Check {

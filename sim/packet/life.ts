@@ -19,6 +19,8 @@ const QUEUES: Readonly<Record<string, { wait: string; work: string }>> = {
 	decp: { wait: "wait for a decrypt task", work: "decrypt" },
 	rxq: { wait: "wait for the receive task", work: "deliver: nonce check, IP" },
 	hsq: { wait: "wait for the handshake task", work: "handshake" },
+	arp: { wait: "wait for ARP", work: "send: epair" },
+	"": { wait: "wait for another thread", work: "go on" },
 };
 
 /** Functions that make a packet, most telling first. */
@@ -109,13 +111,18 @@ class Historian {
 		let left: Mention | null = null;
 		let queue = "";
 		for (const [i, mention] of this.mentions.entries()) {
+			if (left === null && mention.td !== from.td) {
+				// nobody said so, but it was left to somebody else: kept, say, until its next hop's address is known
+				left = { ...this.mentions[i - 1], queue: mention.path.upTo("in_arpinput") === null ? "" : "arp" };
+				stages.push(this.work(name, from, left));
+			}
 			if (left !== null) {
 				const taken = this.takeover(mention);
 				stages.push(this.wait(left, taken));
+				queue = left.queue;
 				left = null;
 				from = taken;
-				queue = mention.queue;
-				name = QUEUES[queue]?.work ?? "work";
+				name = QUEUES[queue].work;
 			}
 			if (mention.turn !== "left") continue;
 			const next = this.mentions[i + 1];
@@ -123,6 +130,7 @@ class Historian {
 			if (mention.queue === "stageq" && next !== undefined && next.td === mention.td) continue;
 			stages.push(this.work(name, from, mention));
 			left = mention;
+			if (QUEUES[left.queue] === undefined) throw new Error(`a packet waits in ${left.queue}, which has no name here`);
 		}
 		const last = this.mentions[this.mentions.length - 1];
 		const end = left === null ? this.end(last, queue) : null;
@@ -278,8 +286,11 @@ class Historian {
 			state = next;
 			since = Math.max(since, time);
 		};
+		let spun = 0;
 		for (const entry of this.entries(taken.td).slice(0, taken.index)) {
-			if (entry.entry === "woken") {
+			if (entry.entry === "spent") {
+				if (entry.kind === "spin" && entry.time > left.time) spun += Math.min(entry.ns, entry.time - left.time);
+			} else if (entry.entry === "woken") {
 				change(entry.time, "on its way to a CPU", "asleep");
 				if (entry.time >= left.time) woken = entry;
 			} else if (entry.entry === "on") change(entry.time, entry.state, "on its way to a CPU");
@@ -287,10 +298,14 @@ class Historian {
 		}
 		change(taken.time, "", "busy");
 		const ns = taken.time - left.time;
+		if (spun > 0) {
+			states.set("spinning for locks", spun);
+			states.set("busy", (states.get("busy") ?? 0) - spun);
+		}
 		// it took the packet ahead of the clock
 		if (sum(states) !== ns) states.set("busy", (states.get("busy") ?? 0) + ns - sum(states));
 		return {
-			name: QUEUES[left.queue]?.wait ?? `wait in ${left.queue}`,
+			name: QUEUES[left.queue].wait,
 			kind: "wait",
 			at_ns: left.time - this.begin_ns,
 			time_ns: left.time,

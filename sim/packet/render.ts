@@ -128,7 +128,7 @@ export function renderPacket(
 		"",
 		...summary(followed),
 		"",
-		`the run: ${command}`,
+		`Repeat it with: ${command}`,
 	].join("\n");
 }
 

@@ -8,6 +8,7 @@ import { addList } from "./command/list.ts";
 import { addPacket } from "./command/packet.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
+import { addStacks } from "./command/stacks.ts";
 import { EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, formatPanic, PanicError, UsageError } from "./errors.ts";
 
 const INTRODUCTION = [
@@ -24,6 +25,7 @@ Examples:
   $ ifwg run --policy all-cpus --cpus 16           one run, everything about it
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg packet 100                                one packet's life, and where its time went
+  $ ifwg stacks                                    what the CPU time of a packet goes to, by function
   $ ifwg blake2                                    why BLAKE2s is better had from a library
   $ ifwg list costs                                every constant of the model, with its source
 
@@ -39,7 +41,7 @@ function program(): Command {
 		.configureOutput({ writeErr: () => {} })
 		.addHelpText("after", EXAMPLES);
 
-	for (const add of [addCompare, addRun, addScan, addPacket, addBlake2, addList]) add(root);
+	for (const add of [addCompare, addRun, addScan, addPacket, addStacks, addBlake2, addList]) add(root);
 	for (const command of root.commands) command.exitOverride().configureOutput({ writeErr: () => {} });
 	return root;
 }

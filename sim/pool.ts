@@ -18,17 +18,24 @@ export interface PoolOptions {
 	readonly onDone?: (done: number, total: number) => void;
 }
 
-/** The compiled worker, if this is the compiled program: Node runs no TypeScript in a thread. */
-function workerFile(): string | null {
-	const file = fileURLToPath(new URL("./worker.js", import.meta.url));
+/** What is done for each job, here or in a thread. */
+export interface Work<J, T> {
+	readonly here: (job: J) => Promise<Outcome<T>>;
+	/** the compiled module whose default export does the same; null if this is not the compiled program */
+	readonly file: string | null;
+}
+
+/** The compiled worker at `url`, if this is the compiled program: Node runs no TypeScript in a thread. */
+export function compiledWorker(url: URL): string | null {
+	const file = fileURLToPath(url);
 	return existsSync(file) ? file : null;
 }
 
 /** Gives the result, or throws what went wrong. */
-export function unwrap(outcome: Outcome): Timed {
+export function unwrap<T>(outcome: Outcome<T>): T {
 	switch (outcome.kind) {
 		case "result":
-			return outcome.timed;
+			return outcome.value;
 		case "panic":
 			throw new PanicError(outcome.report);
 		case "usage":
@@ -41,28 +48,33 @@ export function unwrap(outcome: Outcome): Timed {
 	}
 }
 
-/** Runs all of `jobs`. The first of them that fails, in their order, decides what is thrown. */
-export async function runAll(jobs: readonly RunOptions[], options: PoolOptions = {}): Promise<Timed[]> {
-	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
-	const file = workerFile();
-	return wanted <= 1 || file === null ? runHere(jobs, options) : runInThreads(jobs, wanted, file, options);
+/** Makes all runs of `jobs`. The first of them that fails, in their order, decides what is thrown. */
+export function runAll(jobs: readonly RunOptions[], options: PoolOptions = {}): Promise<Timed[]> {
+	return doAll(jobs, { here: attempt, file: compiledWorker(new URL("./worker.js", import.meta.url)) }, options);
 }
 
-async function runHere(jobs: readonly RunOptions[], options: PoolOptions): Promise<Timed[]> {
-	const results: Timed[] = [];
+/** The same for any other work. */
+export async function doAll<J, T>(jobs: readonly J[], work: Work<J, T>, options: PoolOptions = {}): Promise<T[]> {
+	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
+	const { file } = work;
+	return wanted <= 1 || file === null ? doHere(jobs, work, options) : doInThreads(jobs, wanted, file, options);
+}
+
+async function doHere<J, T>(jobs: readonly J[], work: Work<J, T>, options: PoolOptions): Promise<T[]> {
+	const results: T[] = [];
 	for (const job of jobs) {
-		results.push(unwrap(await attempt(job)));
+		results.push(unwrap(await work.here(job)));
 		options.onDone?.(results.length, jobs.length);
 	}
 	return results;
 }
 
-async function runInThreads(
-	jobs: readonly RunOptions[],
+async function doInThreads<J, T>(
+	jobs: readonly J[],
 	workers: number,
 	filename: string,
 	options: PoolOptions,
-): Promise<Timed[]> {
+): Promise<T[]> {
 	const pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: workers, maxThreads: workers });
 	// threads are in the middle of a computation when Ctrl-C comes; nothing of theirs is on disk, so they may just end
 	const interrupted = (): void => {
@@ -74,7 +86,7 @@ async function runInThreads(
 		let done = 0;
 		const outcomes = await Promise.all(
 			jobs.map(async (job) => {
-				const outcome = (await pool.run(job)) as Outcome;
+				const outcome = (await pool.run(job)) as Outcome<T>;
 				options.onDone?.(++done, jobs.length);
 				return outcome;
 			}),

@@ -51,6 +51,13 @@ export interface Step {
 	readonly kind: "work" | "spin" | "interrupt" | "switch" | "off" | "seen";
 }
 
+/** A step whose time is not final yet. */
+interface Draft {
+	ns: number;
+	readonly functions: readonly string[];
+	readonly kind: Step["kind"];
+}
+
 export interface Stage {
 	readonly name: string;
 	readonly kind: "work" | "wait";
@@ -238,40 +245,30 @@ class Historian {
 
 	/** What was done, one after the other; what one function does in a row is one step. */
 	private steps(from: Point, to: Point): Step[] {
-		const steps: Step[] = [];
-		const entries = this.entries(from.td).slice(from.index, to.index);
-		let at = from.time - this.begin_ns;
+		const drafts: Draft[] = [];
 		let off: Switched | null = null;
 		const add = (kind: Step["kind"], functions: readonly string[], ns: number): void => {
-			const last = steps.at(-1);
-			if (kind !== "seen" && last?.kind === kind && same(last.functions, functions)) {
-				steps[steps.length - 1] = { ...last, ns: last.ns + ns };
-			} else steps.push({ at_ns: at, ns, functions, kind });
-			at += ns;
+			const last = drafts.at(-1);
+			if (kind !== "seen" && last?.kind === kind && same(last.functions, functions)) last.ns += ns;
+			else drafts.push({ ns, functions, kind });
 		};
-		for (const entry of entries) {
+		for (const entry of this.entries(from.td).slice(from.index, to.index)) {
 			if (entry.entry === "mention") {
 				if (entry.packet === this.recorder.packet) add("seen", [entry.text], 0);
 			} else if (entry.entry === "off") off = entry;
 			else if (entry.entry === "on") {
 				if (off !== null) add("off", [off.state], entry.time - off.time);
 			} else if (entry.entry === "spent") {
-				if (entry.kind !== "jitter") add(entry.kind, entry.path.names(), entry.ns);
-				else {
-					// it belongs to the work under way
-					const i = steps.findLastIndex(({ kind }) => kind === "work");
-					if (i < 0) add("work", entry.path.names(), entry.ns);
-					else {
-						steps[i] = { ...steps[i], ns: steps[i].ns + entry.ns };
-						for (let later = i + 1; later < steps.length; later++) {
-							steps[later] = { ...steps[later], at_ns: steps[later].at_ns + entry.ns };
-						}
-						at += entry.ns;
-					}
-				}
+				if (entry.kind === "jitter") correct(drafts, entry.path.names(), entry.ns);
+				else add(entry.kind, entry.path.names(), entry.ns);
 			}
 		}
-		return steps;
+		let at_ns = from.time - this.begin_ns;
+		return drafts.map((draft) => {
+			const step = { at_ns, ...draft };
+			at_ns += draft.ns;
+			return step;
+		});
 	}
 
 	/** What the thread that will take the packet did while it waited for it. */
@@ -326,6 +323,22 @@ function sum(parts: ReadonlyMap<string, number>): number {
 	let total = 0;
 	for (const ns of parts.values()) total += ns;
 	return total;
+}
+
+/** Work of a moment ago took longer, or less long; if that was before all these steps, the longest of them stands in for it. */
+function correct(drafts: Draft[], functions: readonly string[], ns: number): void {
+	let left = ns;
+	let longest: Draft | null = null;
+	for (const draft of drafts.toReversed()) {
+		if (draft.kind !== "work") continue;
+		if (longest === null || draft.ns > longest.ns) longest = draft;
+		if (!same(draft.functions, functions)) continue;
+		const part = Math.max(left, -draft.ns);
+		draft.ns += part;
+		left -= part;
+	}
+	if (longest !== null) longest.ns += left;
+	else if (left !== 0) drafts.push({ ns: left, functions, kind: "work" });
 }
 
 function record(parts: ReadonlyMap<string, number>): Record<string, number> {

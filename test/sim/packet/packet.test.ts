@@ -3,9 +3,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { UsageError } from "../../../sim/errors.ts";
 import { parseRunOptions, type RawRunOptions } from "../../../sim/options.ts";
 import { type Followed, followPacket } from "../../../sim/packet/follow.ts";
+import { Recorder } from "../../../sim/packet/recorder.ts";
 import { packetJson, renderPacket } from "../../../sim/packet/render.ts";
 import { parseSelector, type Selector } from "../../../sim/packet/select.ts";
 import { noColors } from "../../../sim/report/colors.ts";
+import { watch } from "../../../sim/run.ts";
 
 const nothing = (): void => {};
 
@@ -34,6 +36,7 @@ function expectWhole({ life }: Followed): void {
 		expect(stage.time_ns).toBe(life.begin_ns + at);
 		at += stage.ns;
 		expect(total(Object.values(stage.parts))).toBe(stage.ns);
+		expect(stage.steps.filter(({ ns }) => ns < 0)).toEqual([]);
 		if (stage.kind === "work") expect(total(stage.steps.map(({ ns }) => ns))).toBe(stage.ns);
 		else expect(stage.steps).toEqual([]);
 	}
@@ -123,6 +126,22 @@ test.each<[string, Selector, RawRunOptions, string[]]>([
 	const followed = await follow(selector, raw);
 	expectWhole(followed);
 	expect(followed.life.stages.slice(1).map(({ name }) => name)).toEqual(stages);
+});
+
+test("recording changes nothing", async () => {
+	const options = parseRunOptions({ cpus: "3", warmup: "200us" });
+	const fingerprint = (record: boolean): Promise<string> =>
+		watch(options, (run, driver) => {
+			run.begin();
+			run.passUntil(options.warmup_ns);
+			const recorder = record ? new Recorder(driver) : null;
+			run.pass(150_000);
+			recorder?.close();
+			if (recorder !== null) expect(recorder.mentions.length).toBeGreaterThan(100);
+			run.pass(150_000);
+			return `${run.machine.fingerprint} ${run.machine.event_count}`;
+		});
+	expect(await fingerprint(true)).toBe(await fingerprint(false));
 });
 
 test("a packet that there is not, or no contents, is refused with one line", async () => {

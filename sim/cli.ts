@@ -10,6 +10,7 @@ import { addPacket } from "./command/packet.ts";
 import { addRun } from "./command/run.ts";
 import { addScan } from "./command/scan.ts";
 import { addSensitivity } from "./command/sensitivity.ts";
+import { addStacks } from "./command/stacks.ts";
 import { addTrace } from "./command/trace.ts";
 import { addValidate } from "./command/validate.ts";
 import { EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, formatPanic, PanicError, UsageError } from "./errors.ts";
@@ -29,6 +30,7 @@ Examples:
   $ ifwg scan                                      from 2 to 64 CPUs
   $ ifwg trace 'sched:::ipi { count() by from }'   any probe of the kernel, asked in dtrace(1)'s language
   $ ifwg packet 100                                one packet's life, and where its time went
+  $ ifwg stacks                                    what the CPU time of a packet goes to, by function
   $ ifwg sensitivity                               how firmly the outcome stands if a cost is wrong
   $ ifwg validate                                  every published figure beside ours
   $ ifwg axes power                                a virtual machine's wakeups, exits and energy
@@ -56,6 +58,7 @@ function program(): Command {
 		addAxes,
 		addTrace,
 		addPacket,
+		addStacks,
 		addBlake2,
 		addList,
 	])

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Tinypool } from "tinypool";
 import { EXIT_INTERRUPTED, PanicError, UsageError } from "./errors.ts";
 import type { RunOptions } from "./options.ts";
-import type { RunResult, Timed } from "./result.ts";
+import type { Timed } from "./result.ts";
 import { attempt, type Outcome } from "./worker.ts";
 
 export interface PoolOptions {
@@ -18,29 +18,27 @@ export interface PoolOptions {
 	readonly onDone?: (done: number, total: number) => void;
 }
 
-/** Called with what comes back, in the order of arrival; `at` is the job's place among the jobs. */
-type OnOutcome<R> = (outcome: R, at: number) => void;
+/** Called with each result as it comes, in the order of arrival; `at` is the job's place among the jobs. */
+type OnResult<T> = (result: T, at: number) => void;
 
-/** What a pool's threads do: a function of a job, in a module of its own that exports it as default. */
-export interface Work<J, R> {
-	readonly here: (job: J) => Promise<R>;
-	/** the module, compiled, by its URL */
-	readonly module: URL;
+/** What is done for each job, here or in a thread. */
+export interface Work<J, T> {
+	readonly here: (job: J) => Promise<Outcome<T>>;
+	/** the compiled module whose default export does the same; null if this is not the compiled program */
+	readonly file: string | null;
 }
 
-const RUN: Work<RunOptions, Outcome> = { here: attempt, module: new URL("./worker.js", import.meta.url) };
-
-/** The compiled module, if this is the compiled program: Node runs no TypeScript in a thread. */
-function workerFile(module: URL): string | null {
-	const file = fileURLToPath(module);
+/** The compiled worker at `url`, if this is the compiled program: Node runs no TypeScript in a thread. */
+export function compiledWorker(url: URL): string | null {
+	const file = fileURLToPath(url);
 	return existsSync(file) ? file : null;
 }
 
 /** Gives the result, or throws what went wrong. */
-export function unwrap(outcome: Outcome): Timed {
+export function unwrap<T>(outcome: Outcome<T>): T {
 	switch (outcome.kind) {
 		case "result":
-			return outcome.timed;
+			return outcome.value;
 		case "panic":
 			throw new PanicError(outcome.report);
 		case "usage":
@@ -53,44 +51,43 @@ export function unwrap(outcome: Outcome): Timed {
 	}
 }
 
-/** Runs all of `jobs`. The first of them that fails, in their order, decides what is thrown. */
-export async function runAll(
+/** Makes all runs of `jobs`. The first of them that fails, in their order, decides what is thrown. */
+export function runAll(
 	jobs: readonly RunOptions[],
-	options: PoolOptions & { readonly onResult?: OnOutcome<RunResult> | undefined } = {},
+	options: PoolOptions = {},
+	onResult: OnResult<Timed> = () => {},
 ): Promise<Timed[]> {
-	return workAll(jobs, RUN, unwrap, options, (outcome, at) => {
-		if (outcome.kind === "result") options.onResult?.(outcome.timed.result, at);
-	});
+	const work = { here: attempt, file: compiledWorker(new URL("./worker.js", import.meta.url)) };
+	return doAll(jobs, work, options, onResult);
 }
 
-/** Does `work` for all of `jobs`; `open` makes a result of what comes back, or throws what went wrong. */
-export async function workAll<J, R, T>(
+/** The same for any other work. */
+export async function doAll<J, T>(
 	jobs: readonly J[],
-	work: Work<J, R>,
-	open: (outcome: R) => T,
+	work: Work<J, T>,
 	options: PoolOptions = {},
-	onOutcome: OnOutcome<R> = () => {},
+	onResult: OnResult<T> = () => {},
 ): Promise<T[]> {
 	const wanted = Math.min(options.workers ?? availableParallelism(), jobs.length);
-	const file = workerFile(work.module);
-	if (wanted > 1 && file !== null) return (await inThreads<J, R>(jobs, wanted, file, options, onOutcome)).map(open);
+	const { file } = work;
+	if (wanted > 1 && file !== null) return doInThreads(jobs, wanted, file, options, onResult);
 	const results: T[] = [];
 	for (const job of jobs) {
-		const outcome = await work.here(job);
-		onOutcome(outcome, results.length);
-		results.push(open(outcome));
+		const result = unwrap(await work.here(job));
+		onResult(result, results.length);
+		results.push(result);
 		options.onDone?.(results.length, jobs.length);
 	}
 	return results;
 }
 
-async function inThreads<J, R>(
+async function doInThreads<J, T>(
 	jobs: readonly J[],
 	workers: number,
 	filename: string,
 	options: PoolOptions,
-	onOutcome: OnOutcome<R>,
-): Promise<R[]> {
+	onResult: OnResult<T>,
+): Promise<T[]> {
 	const pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: workers, maxThreads: workers });
 	// threads are in the middle of a computation when Ctrl-C comes; nothing of theirs is on disk, so they may just end
 	const interrupted = (): void => {
@@ -100,14 +97,15 @@ async function inThreads<J, R>(
 	process.once("SIGINT", interrupted);
 	try {
 		let done = 0;
-		return await Promise.all(
+		const outcomes = await Promise.all(
 			jobs.map(async (job, at) => {
-				const outcome = (await pool.run(job)) as R;
-				onOutcome(outcome, at);
+				const outcome = (await pool.run(job)) as Outcome<T>;
+				if (outcome.kind === "result") onResult(outcome.value, at);
 				options.onDone?.(++done, jobs.length);
 				return outcome;
 			}),
 		);
+		return outcomes.map(unwrap);
 	} finally {
 		process.off("SIGINT", interrupted);
 		await pool.destroy();

@@ -68,7 +68,7 @@ export async function runMany(
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress(what);
 	try {
-		return await runAll(jobs, { workers, onDone: progress.update, onResult });
+		return await runAll(jobs, { workers, onDone: progress.update }, ({ result }, at) => onResult?.(result, at));
 	} finally {
 		progress.finish();
 	}

@@ -25,7 +25,8 @@ async function packetAction(number: string | undefined, flags: PacketFlags): Pro
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress("packet");
 	const followed = await followPacket(options, selector, progress.update).finally(progress.finish);
-	const command = commandLine(options);
+	const which = selector.kind === "data" && flags.first === undefined ? selector.number : `--first ${selector.kind}`;
+	const command = commandLine(options).replace("npx ifwg run", `npx ifwg packet ${which}`);
 	print(
 		flags.json === true
 			? packetJson(followed, selector, command)

@@ -2,11 +2,11 @@
 import { loadDriver } from "../driver.ts";
 import "../generic.ts";
 import type { RunOptions } from "../options.ts";
-import { type PoolOptions, unwrap, type Work, workAll } from "../pool.ts";
+import { compiledWorker, doAll, type PoolOptions } from "../pool.ts";
 import type { RunResult } from "../result.ts";
 import { Aggregation, type Table } from "./aggregation.ts";
 import { Program } from "./program.ts";
-import attemptTrace, { type TraceJob, type TraceOutcome } from "./worker.ts";
+import attemptTrace, { type TraceJob } from "./worker.ts";
 
 export interface Trace {
 	readonly tables: Table[];
@@ -22,8 +22,6 @@ export interface TraceOptions {
 	readonly seeds: readonly number[];
 	readonly base: RunOptions;
 }
-
-const WORK: Work<TraceJob, TraceOutcome> = { here: attemptTrace, module: new URL("./worker.js", import.meta.url) };
 
 /** Throws a UsageError if the program makes no sense, before any run is made. */
 export async function checkProgram(program: string, driver: string | null): Promise<void> {
@@ -41,12 +39,8 @@ export function planTrace({ program, whole, policies, seeds, base }: TraceOption
 
 /** Makes the runs and puts together what each has found: the number of workers and their order change nothing. */
 export async function trace(jobs: readonly TraceJob[], options: PoolOptions = {}): Promise<Trace> {
-	const open = ({ outcome, tables, complaints }: TraceOutcome) => ({
-		result: unwrap(outcome).result,
-		tables,
-		complaints,
-	});
-	const runs = await workAll(jobs, WORK, open, options);
+	const work = { here: attemptTrace, file: compiledWorker(new URL("./worker.js", import.meta.url)) };
+	const runs = await doAll(jobs, work, options);
 	const [first] = runs;
 	const tables = first.tables.map((shape, i) => {
 		const whole = new Aggregation(shape);

@@ -2,8 +2,10 @@
 
 import type { LoadedPolicy } from "../driver.ts";
 import type { RunOptions } from "../options.ts";
+import type { RunResult } from "../result.ts";
+import { simulate } from "../run.ts";
 import type { Watcher } from "../watcher.ts";
-import { attempt, type Outcome } from "../worker.ts";
+import { type Outcome, outcomeOf } from "../worker.ts";
 import type { Table } from "./aggregation.ts";
 import { Program } from "./program.ts";
 
@@ -16,9 +18,11 @@ export interface TraceJob {
 	readonly one_of_many: boolean;
 }
 
-export interface TraceOutcome {
-	readonly outcome: Outcome;
+/** What a program has come to in one run. */
+export interface TracedRun {
+	readonly result: RunResult;
 	readonly tables: Table[];
+	/** what went wrong in the program while it ran */
 	readonly complaints: string[];
 }
 
@@ -52,9 +56,11 @@ class ProgramWatcher implements Watcher {
 	}
 }
 
-export default async function attemptTrace(job: TraceJob): Promise<TraceOutcome> {
-	const watcher = new ProgramWatcher(job);
-	const outcome = await attempt(job.options, null, watcher);
-	const { program } = watcher;
-	return { outcome, tables: program?.tables() ?? [], complaints: program?.complaints() ?? [] };
+export default function attemptTrace(job: TraceJob): Promise<Outcome<TracedRun>> {
+	return outcomeOf(async () => {
+		const watcher = new ProgramWatcher(job);
+		const { result } = await simulate(job.options, null, watcher);
+		const { program } = watcher;
+		return { result, tables: program?.tables() ?? [], complaints: program?.complaints() ?? [] };
+	});
 }

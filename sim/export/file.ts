@@ -118,7 +118,8 @@ export class OutFile {
 		buffer.set(bytes, at);
 	}
 
-	private flush(): void {
+	/** Writes what is in the buffer. */
+	flush(): void {
 		this.budget.spend(this.filled, this.name);
 		try {
 			for (let at = 0; at < this.filled; ) at += writeSync(this.fd, this.buffer, at, this.filled - at);

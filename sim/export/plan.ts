@@ -48,7 +48,7 @@ export function outputFile(plan: ExportPlan, format: Format): string {
 }
 
 /** Makes the directory if there is none, in one that is there, and sees that files can be made in it. */
-function prepareDirectory(directory: string): void {
+export function prepareDirectory(directory: string): void {
 	try {
 		if (!existsSync(directory)) mkdirSync(directory);
 		accessSync(directory, constants.W_OK | constants.X_OK);

@@ -1,10 +1,9 @@
 /** A run with exports, and what becomes of its files when it is interrupted. */
-import { existsSync, rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { rmSync } from "node:fs";
 import { Tinypool } from "tinypool";
 import { EXIT_INTERRUPTED } from "../errors.ts";
 import type { RunOptions } from "../options.ts";
-import { unwrap } from "../pool.ts";
+import { compiledWorker, unwrap } from "../pool.ts";
 import type { Timed } from "../result.ts";
 import type { Outcome } from "../worker.ts";
 import { leftovers } from "./file.ts";
@@ -14,16 +13,10 @@ import attemptExport, { type ExportJob } from "./worker.ts";
 /** What ends a run early: Ctrl-C, kill, a terminal that goes away. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** The compiled worker, if this is the compiled program: Node runs no TypeScript in a thread. */
-function workerFile(): string | null {
-	const file = fileURLToPath(new URL("./worker.js", import.meta.url));
-	return existsSync(file) ? file : null;
-}
-
 /** Makes the run and its files: all of them, or, whatever happens, none. */
 export async function exportRun(options: RunOptions, plan: ExportPlan): Promise<Timed> {
 	const job: ExportJob = { options, plan };
-	const filename = workerFile();
+	const filename = compiledWorker(new URL("./worker.js", import.meta.url));
 	if (filename === null) return unwrap(await attemptExport(job));
 	const pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: 1, maxThreads: 1 });
 	const interrupted = async (): Promise<never> => {

@@ -19,6 +19,8 @@ const QUEUES: Readonly<Record<string, { wait: string; work: string }>> = {
 	decp: { wait: "wait for a decrypt task", work: "decrypt" },
 	rxq: { wait: "wait for the receive task", work: "deliver: nonce check, IP" },
 	hsq: { wait: "wait for the handshake task", work: "handshake" },
+	arp: { wait: "wait for ARP", work: "send: epair" },
+	"": { wait: "wait for another thread", work: "go on" },
 };
 
 /** Functions that make a packet, most telling first. */
@@ -47,6 +49,13 @@ export interface Step {
 	/** outermost first; the last may be a cost that was paid */
 	readonly functions: readonly string[];
 	readonly kind: "work" | "spin" | "interrupt" | "switch" | "off" | "seen";
+}
+
+/** A step whose time is not final yet. */
+interface Draft {
+	ns: number;
+	readonly functions: readonly string[];
+	readonly kind: Step["kind"];
 }
 
 export interface Stage {
@@ -109,13 +118,18 @@ class Historian {
 		let left: Mention | null = null;
 		let queue = "";
 		for (const [i, mention] of this.mentions.entries()) {
+			if (left === null && mention.td !== from.td) {
+				// nobody said so, but it was left to somebody else: kept, say, until its next hop's address is known
+				left = { ...this.mentions[i - 1], queue: mention.path.upTo("in_arpinput") === null ? "" : "arp" };
+				stages.push(this.work(name, from, left));
+			}
 			if (left !== null) {
 				const taken = this.takeover(mention);
 				stages.push(this.wait(left, taken));
+				queue = left.queue;
 				left = null;
 				from = taken;
-				queue = mention.queue;
-				name = QUEUES[queue]?.work ?? "work";
+				name = QUEUES[queue].work;
 			}
 			if (mention.turn !== "left") continue;
 			const next = this.mentions[i + 1];
@@ -123,6 +137,7 @@ class Historian {
 			if (mention.queue === "stageq" && next !== undefined && next.td === mention.td) continue;
 			stages.push(this.work(name, from, mention));
 			left = mention;
+			if (QUEUES[left.queue] === undefined) throw new Error(`a packet waits in ${left.queue}, which has no name here`);
 		}
 		const last = this.mentions[this.mentions.length - 1];
 		const end = left === null ? this.end(last, queue) : null;
@@ -230,40 +245,30 @@ class Historian {
 
 	/** What was done, one after the other; what one function does in a row is one step. */
 	private steps(from: Point, to: Point): Step[] {
-		const steps: Step[] = [];
-		const entries = this.entries(from.td).slice(from.index, to.index);
-		let at = from.time - this.begin_ns;
+		const drafts: Draft[] = [];
 		let off: Switched | null = null;
 		const add = (kind: Step["kind"], functions: readonly string[], ns: number): void => {
-			const last = steps.at(-1);
-			if (kind !== "seen" && last?.kind === kind && same(last.functions, functions)) {
-				steps[steps.length - 1] = { ...last, ns: last.ns + ns };
-			} else steps.push({ at_ns: at, ns, functions, kind });
-			at += ns;
+			const last = drafts.at(-1);
+			if (kind !== "seen" && last?.kind === kind && same(last.functions, functions)) last.ns += ns;
+			else drafts.push({ ns, functions, kind });
 		};
-		for (const entry of entries) {
+		for (const entry of this.entries(from.td).slice(from.index, to.index)) {
 			if (entry.entry === "mention") {
 				if (entry.packet === this.recorder.packet) add("seen", [entry.text], 0);
 			} else if (entry.entry === "off") off = entry;
 			else if (entry.entry === "on") {
 				if (off !== null) add("off", [off.state], entry.time - off.time);
 			} else if (entry.entry === "spent") {
-				if (entry.kind !== "jitter") add(entry.kind, entry.path.names(), entry.ns);
-				else {
-					// it belongs to the work under way
-					const i = steps.findLastIndex(({ kind }) => kind === "work");
-					if (i < 0) add("work", entry.path.names(), entry.ns);
-					else {
-						steps[i] = { ...steps[i], ns: steps[i].ns + entry.ns };
-						for (let later = i + 1; later < steps.length; later++) {
-							steps[later] = { ...steps[later], at_ns: steps[later].at_ns + entry.ns };
-						}
-						at += entry.ns;
-					}
-				}
+				if (entry.kind === "jitter") correct(drafts, entry.path.names(), entry.ns);
+				else add(entry.kind, entry.path.names(), entry.ns);
 			}
 		}
-		return steps;
+		let at_ns = from.time - this.begin_ns;
+		return drafts.map((draft) => {
+			const step = { at_ns, ...draft };
+			at_ns += draft.ns;
+			return step;
+		});
 	}
 
 	/** What the thread that will take the packet did while it waited for it. */
@@ -278,8 +283,11 @@ class Historian {
 			state = next;
 			since = Math.max(since, time);
 		};
+		let spun = 0;
 		for (const entry of this.entries(taken.td).slice(0, taken.index)) {
-			if (entry.entry === "woken") {
+			if (entry.entry === "spent") {
+				if (entry.kind === "spin" && entry.time > left.time) spun += Math.min(entry.ns, entry.time - left.time);
+			} else if (entry.entry === "woken") {
 				change(entry.time, "on its way to a CPU", "asleep");
 				if (entry.time >= left.time) woken = entry;
 			} else if (entry.entry === "on") change(entry.time, entry.state, "on its way to a CPU");
@@ -287,10 +295,14 @@ class Historian {
 		}
 		change(taken.time, "", "busy");
 		const ns = taken.time - left.time;
+		if (spun > 0) {
+			states.set("spinning for locks", spun);
+			states.set("busy", (states.get("busy") ?? 0) - spun);
+		}
 		// it took the packet ahead of the clock
 		if (sum(states) !== ns) states.set("busy", (states.get("busy") ?? 0) + ns - sum(states));
 		return {
-			name: QUEUES[left.queue]?.wait ?? `wait in ${left.queue}`,
+			name: QUEUES[left.queue].wait,
 			kind: "wait",
 			at_ns: left.time - this.begin_ns,
 			time_ns: left.time,
@@ -311,6 +323,22 @@ function sum(parts: ReadonlyMap<string, number>): number {
 	let total = 0;
 	for (const ns of parts.values()) total += ns;
 	return total;
+}
+
+/** Work of a moment ago took longer, or less long; if that was before all these steps, the longest of them stands in for it. */
+function correct(drafts: Draft[], functions: readonly string[], ns: number): void {
+	let left = ns;
+	let longest: Draft | null = null;
+	for (const draft of drafts.toReversed()) {
+		if (draft.kind !== "work") continue;
+		if (longest === null || draft.ns > longest.ns) longest = draft;
+		if (!same(draft.functions, functions)) continue;
+		const part = Math.max(left, -draft.ns);
+		draft.ns += part;
+		left -= part;
+	}
+	if (longest !== null) longest.ns += left;
+	else if (left !== 0) drafts.push({ ns: left, functions, kind: "work" });
 }
 
 function record(parts: ReadonlyMap<string, number>): Record<string, number> {

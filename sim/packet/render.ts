@@ -38,15 +38,26 @@ interface Line {
 
 /** One line for each function that is called, with all it calls; times of one function in a row are one line. */
 function lines(stage: Stage, full: boolean): Line[] {
-	const skip = common(stage.steps);
 	const result: Line[] = [];
-	for (const { at_ns, ns, functions, kind } of stage.steps) {
-		const called = functions.slice(skip, full ? undefined : skip + DEPTH);
-		const text = kind === "work" ? called.join(" > ") : `[${functions.at(-1)}]`;
-		const last = result.at(-1);
-		if (kind !== "seen" && last?.text === text) last.ns += ns;
-		else result.push({ at_ns, ns, text });
+	/** the steps until the packet is seen again, where one is inside the other's function */
+	const together: Step[] = [];
+	const flush = (): void => {
+		const skip = Math.max(0, common(together) - 1);
+		for (const { at_ns, ns, functions, kind } of together.splice(0)) {
+			const called = functions.slice(skip, full ? undefined : skip + DEPTH);
+			const text = kind === "work" ? called.join(" > ") : `[${functions.at(-1)}]`;
+			const last = result.at(-1);
+			if (last?.text === text) last.ns += ns;
+			else result.push({ at_ns, ns, text });
+		}
+	};
+	for (const step of stage.steps) {
+		if (step.kind === "seen") {
+			flush();
+			result.push({ at_ns: step.at_ns, ns: 0, text: `[${step.functions[0]}]` });
+		} else together.push(step);
 	}
+	flush();
 	return result;
 }
 
@@ -128,7 +139,7 @@ export function renderPacket(
 		"",
 		...summary(followed),
 		"",
-		`the run: ${command}`,
+		`Repeat it with: ${command}`,
 	].join("\n");
 }
 

@@ -4,7 +4,7 @@
  * A thread's own clock is the CPU time it has used plus what it has charged and not yet lived through. Whenever that clock is
  * looked at, what it has gained since the last look belongs to the costs read in between. Context switches, interrupts and
  * spinning are in the CPU's and the locks' own books and are taken from there. So the parts add up to the thread's CPU
- * time whatever the kernel charges; what nobody named would show as `unnamed`.
+ * time whatever the kernel charges; what was charged before anybody listened is `unseen`.
  *
  * Listening changes nothing: values are handed on as they are, and nothing is charged.
  */
@@ -69,11 +69,11 @@ class Account {
 	readonly recent = new Bookings();
 	readonly owed = new Bookings();
 
-	constructor(td: thread, nowhere: Path, unnamed: Path) {
+	constructor(td: thread, nowhere: Path, unseen: Path) {
 		this.td = td;
 		this.booked = td.td_runtime;
 		this.at = nowhere;
-		this.last = unnamed;
+		this.last = unseen;
 	}
 }
 
@@ -91,7 +91,7 @@ export class Ledger {
 	private readonly cpus: CpuBooks[];
 	private readonly interrupt: Path;
 	private readonly contextSwitch: Path;
-	private readonly unnamed: Path;
+	private readonly unseen: Path;
 	private readonly stolen: Path;
 	private readonly pollEnd: Path;
 	private readonly onRead = (name: CostName, value: number): void => this.read(name, value);
@@ -103,7 +103,7 @@ export class Ledger {
 		const { root } = this.finder;
 		this.interrupt = root.child("interrupt");
 		this.contextSwitch = root.child("context switch");
-		this.unnamed = root.child("unnamed");
+		this.unseen = root.child("unseen");
 		this.stolen = root.child("sched_idletd").child("tdq_idled");
 		this.pollEnd = root.child("sched_idletd").child("idle_poll");
 		sched_settle();
@@ -157,7 +157,7 @@ export class Ledger {
 	private account(td: thread): Account {
 		let account = this.accounts.get(td);
 		if (account === undefined) {
-			account = new Account(td, this.finder.root, this.unnamed);
+			account = new Account(td, this.finder.root, this.unseen);
 			this.accounts.set(td, account);
 		}
 		return account;
@@ -271,13 +271,14 @@ export class Ledger {
 	private onCpu(td: thread, cpu: number): void {
 		const pc = pcpu_find(cpu);
 		this.idle(pc);
+		const before = td.td_runtime > 0 && !this.accounts.has(td);
 		const account = this.account(td);
 		// what it was charged while it did not run: an idle CPU's trouble to take it over
 		const gained = this.own(account, pc, td.td_runtime + td.td_pending, true);
 		if (gained > 0) {
 			account.booked += gained;
 			const left = this.payOwed(account, gained);
-			if (left > 0) this.post(account, this.stolen, left);
+			if (left > 0) this.post(account, before ? this.unseen : this.stolen, left);
 		} else this.charge(account, gained);
 	}
 

@@ -48,6 +48,7 @@ const COMMANDS = [
 	"axes",
 	"trace",
 	"packet",
+	"stacks",
 	"blake2",
 	"list",
 ] as const;

@@ -56,7 +56,7 @@ test("a file that is wrong is complained about", () => {
 		`group:"thread", id:"${id}", state:"running", attributes: ${attributes}`;
 	const wrong: [string, RegExp][] = [
 		["cpu index timestamp trace\n", /^cannot parse/],
-		[line(1, 5, state("a", "none")) + line(2, 5000, state("a", "none")), /^bad time stamp/],
+		[line(1, 5, state("a", "none")) + line(2, 5000, state("b", "none")), /^bad time stamp/],
 		[line(1, 5, state("a", 'linkedto:"b"')), /a link to b, which has no row/],
 		[line(1, 5, state("a", 'prio:1,lockname:"x"')), /^attributes/],
 		[line(1, 5, 'group:"load", id:"c", counter:0, attributes: none'), /counters of load are all 0/],

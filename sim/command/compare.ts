@@ -13,6 +13,7 @@ import {
 import { stdoutColors } from "../report/colors.ts";
 import type { RawReportOptions } from "../report/file.ts";
 import type { ReportPlan } from "../report/plan.ts";
+import type { Sensitivity } from "../report/sensitivity.ts";
 import type { Stretch } from "../stretch.ts";
 import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
 
@@ -34,6 +35,16 @@ async function recordStretches(plan: ReportPlan): Promise<Stretch[]> {
 	return stretches;
 }
 
+/** The study of a named file; without one, for a report of what that study is about, the one that is stored. */
+async function sensitivityFor(file: string | undefined, stored: boolean): Promise<Sensitivity | null> {
+	const { parseSensitivity, readSensitivity } = await import("../report/sensitivity.ts");
+	if (file !== undefined) return readSensitivity(file);
+	if (!stored) return null;
+	const { storedStudy } = await import("../sensitivity/stored.ts");
+	const study = await storedStudy();
+	return study === null ? null : parseSensitivity("the stored study", JSON.stringify(study));
+}
+
 type Flags = CommonFlags & RawReportOptions & { readonly atom: boolean };
 
 async function compareAction(flags: Flags): Promise<void> {
@@ -45,8 +56,6 @@ async function compareAction(flags: Flags): Promise<void> {
 	const workers = parseWorkers(flags.workers);
 	const { reportFile } = await import("../report/file.ts");
 	const file = reportFile(flags);
-	const { readSensitivity } = await import("../report/sensitivity.ts");
-	const sensitivity = flags.sensitivity === undefined ? null : readSensitivity(flags.sensitivity);
 	await checkModules(base.driver, policies);
 	const { planReport, reportJobs, summariseReport } = await import("../report/plan.ts");
 	const { comparisonJson, planComparison, summariseComparison } = await import("../compare.ts");
@@ -57,6 +66,7 @@ async function compareAction(flags: Flags): Promise<void> {
 		base.streams === 1 &&
 		!base.udp &&
 		Object.keys(base.costs).length === 0;
+	const sensitivity = await sensitivityFor(flags.sensitivity, file !== null && usual);
 	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
 	const plan = file === null ? null : planReport(options, flags.scan !== false);
 	const jobs = plan === null ? planComparison(options) : reportJobs(plan);
@@ -101,7 +111,10 @@ export function addCompare(root: Command): void {
 		.option("--report <file>", "also write a report, one HTML file: figures, how sure they are, how to repeat them")
 		.option("--force", "replace a report that is there")
 		.option("--no-scan", "leave the report's runs on 2 to 64 CPUs out")
-		.option("--sensitivity <file>", "draw this study in the report: what ifwg sensitivity --json prints")
+		.option(
+			"--sensitivity <file>",
+			"the study to draw in the report: what ifwg sensitivity --json prints (default: that in results, if it is of this model)",
+		)
 		.option("--no-atom", "leave out the two runs for the published figure of 4 and 8 Atom cores")
 		.addHelpText(
 			"after",

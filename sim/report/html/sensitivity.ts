@@ -15,10 +15,12 @@ export function sensitivitySection(sensitivity: Sensitivity | null): Markup {
 			title,
 			paragraph(
 				"Every cost of the model has a plausible range from its source. This report was made without a study of what happens within these ranges: ",
-				code("ifwg sensitivity --json > study.json"),
-				" makes one, and ",
+				code("ifwg sensitivity"),
+				" makes one of the usual settings, which reports of these settings then draw here; for others there is ",
 				code("--sensitivity study.json"),
-				" draws it here.",
+				", with what ",
+				code("ifwg sensitivity --json"),
+				" prints.",
 			),
 		);
 	}

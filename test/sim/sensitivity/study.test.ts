@@ -7,11 +7,13 @@ import { commandLine, parseRunOptions, type RunOptions } from "../../../sim/opti
 import type { RunResult } from "../../../sim/result.ts";
 import { simulate } from "../../../sim/run.ts";
 import { ChargedCosts } from "../../../sim/sensitivity/charged.ts";
-import { type StudyOptions, studyJobs, VARIANTS } from "../../../sim/sensitivity/design.ts";
+import { DEFAULT_STUDY, type StudyOptions, studyJobs, VARIANTS } from "../../../sim/sensitivity/design.ts";
 import { header, Journal } from "../../../sim/sensitivity/journal.ts";
 import { renderStudy, studyCommand, studyMarkdown } from "../../../sim/sensitivity/report.ts";
+import { storedStudy } from "../../../sim/sensitivity/stored.ts";
 import { finishStudy, parseVary, type Runner } from "../../../sim/sensitivity/study.ts";
 import { summariseStudy } from "../../../sim/sensitivity/summary.ts";
+import { root } from "../../support/source.ts";
 
 let directory: string;
 let count = 0;
@@ -191,4 +193,16 @@ test("looking which costs a run charges does not change it, and what it charges 
 	expect(dearer.fingerprint).not.toBe(plain.fingerprint);
 	expect(dearer.command).toContain("--cost chapoly_own=13700 ");
 	expect((await simulate({ ...run, costs: { aes_soft: 20_000 } })).result.events).toBe(plain.events);
+});
+
+test("a stored study is nothing where there is no file, an incomplete one, or one of another model", async () => {
+	const file = fresh();
+	expect(await storedStudy(file)).toBeNull();
+	const stored = readFileSync(path.join(root, DEFAULT_STUDY.results), "utf8");
+	const first = stored.slice(0, stored.indexOf("\n") + 1);
+	writeFileSync(file, first);
+	expect(await storedStudy(file)).toBeNull();
+	const { fingerprints } = JSON.parse(first);
+	writeFileSync(file, stored.replace(fingerprints[0], "0"));
+	expect(await storedStudy(file)).toBeNull();
 });

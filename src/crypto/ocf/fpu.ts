@@ -16,6 +16,7 @@ import {
 	curcpu,
 	curthread,
 	DONE,
+	later,
 	type thread,
 } from "../../kernel/sched/thread.ts";
 import { critical_enter, critical_exit } from "../../kernel/sched/ule.ts";
@@ -50,22 +51,15 @@ export function is_fpu_kern_thread(): boolean {
  * @see fpu.c fpu_kern_enter
  */
 export function fpu_kern_enter(): Blocking<void> {
-	if (!advance()) return fpu_kern_enter_later();
-	enter();
-	return DONE;
+	return advance() ? enter(fpu().nosave) : later(enter, fpu().nosave);
 }
 
-function* fpu_kern_enter_later(): Blocking<void> {
-	yield;
-	enter();
-}
-
-function enter(): void {
+function enter(nosave: boolean[]): Blocking<void> {
 	critical_enter();
-	const nosave = fpu().nosave;
 	KASSERT(!nosave[curcpu()], "recursive fpu_kern_enter while in PCB_FPUNOSAVE state");
 	nosave[curcpu()] = true;
 	charge(cost.fpu_kern);
+	return DONE;
 }
 
 /**
@@ -74,15 +68,12 @@ function enter(): void {
  * @see fpu.c fpu_kern_leave
  */
 export function fpu_kern_leave(): Blocking<void> {
-	if (!advance()) return fpu_kern_leave_later();
-	fpu().nosave[curcpu()] = false;
-	return critical_exit();
+	return advance() ? leave(fpu().nosave) : later(leave, fpu().nosave);
 }
 
-function* fpu_kern_leave_later(): Blocking<void> {
-	yield;
-	fpu().nosave[curcpu()] = false;
-	yield* critical_exit();
+function leave(nosave: boolean[]): Blocking<void> {
+	nosave[curcpu()] = false;
+	return critical_exit();
 }
 
 /**

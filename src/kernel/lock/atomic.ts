@@ -9,7 +9,7 @@
  */
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { KASSERT } from "../sched/kernel.ts";
-import { advance, type Blocking, cost, curthread, DONE, done, sync, type thread } from "../sched/thread.ts";
+import { advance, type Blocking, cost, curthread, DONE, done, later, sync, type thread } from "../sched/thread.ts";
 
 export const race_load = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>(
 	"race:::load",
@@ -24,17 +24,12 @@ type NumberField<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof 
 
 /** Reads a shared field without a lock. */
 export function load<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
-	if (advance()) {
-		if (race_load.on !== null) race_load.on(object, field, curthread);
-		return done(object[field]);
-	}
-	return load_later(object, field);
+	return advance() ? load_now(object, field) : later(load_now<T, K>, object, field);
 }
 
-function* load_later<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
-	yield;
+function load_now<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
 	if (race_load.on !== null) race_load.on(object, field, curthread);
-	return object[field];
+	return done(object[field]);
 }
 
 /** Writes a shared field without a lock. */

@@ -16,7 +16,7 @@ type epoch_callback = (ctx: never) => Blocking<void>;
 
 class epoch_state {
 	/** threads inside a section */
-	readonly active = new Set<thread>();
+	readonly active: thread[] = [];
 	/** counts section entries and calls, so that "open at the call" is a comparison */
 	era = 1;
 	readonly pending_fn: epoch_callback[] = [];
@@ -37,7 +37,8 @@ export function NET_EPOCH_ENTER(): void {
 	td.td_pending += cost.epoch;
 	if (td.td_epochnest++ === 0) {
 		const state = net_epoch();
-		state.active.add(td);
+		td.td_epochslot = state.active.length;
+		state.active.push(td);
 		td.td_epochera = state.era++;
 	}
 	td.td_no_sleeping++;
@@ -51,7 +52,12 @@ export function NET_EPOCH_EXIT(): void {
 	td.td_pending += cost.epoch;
 	td.td_no_sleeping--;
 	sched_unpin();
-	if (--td.td_epochnest === 0) net_epoch().active.delete(td);
+	if (--td.td_epochnest > 0) return;
+	const active = net_epoch().active;
+	const last = active.pop() as thread;
+	if (last === td) return;
+	last.td_epochslot = td.td_epochslot;
+	active[td.td_epochslot] = last;
 }
 
 export function in_net_epoch(): boolean {

@@ -15,6 +15,7 @@ import {
 	curthread,
 	DONE,
 	hostthread,
+	later,
 	sync,
 	sync_exactly,
 	type thread,
@@ -108,16 +109,13 @@ function recurse(m: mtx): void {
 export function mtx_lock(m: mtx): Blocking<void> {
 	if (!m.lo_initialised) panic(`mtx_lock() of destroyed mutex ${m.lo_name}`);
 	charge_lock(m);
-	if (!advance()) return mtx_lock_later(m);
+	return advance() ? mtx_lock_now(m) : later(mtx_lock_now, m);
+}
+
+function mtx_lock_now(m: mtx): Blocking<void> {
 	if (m.mtx_owner !== null) return mtx_lock_contested(m);
 	acquired(m);
 	return DONE;
-}
-
-function* mtx_lock_later(m: mtx): Blocking<void> {
-	yield;
-	if (m.mtx_owner !== null) yield* mtx_lock_contested(m);
-	else acquired(m);
 }
 
 function* mtx_lock_contested(m: mtx): Blocking<void> {
@@ -172,8 +170,7 @@ export function mtx_release(m: mtx): void {
 /** Releases an adaptive mutex. */
 export function mtx_unlock(m: mtx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	if (advance()) return mtx_unlock_now(m);
-	return mtx_unlock_later(m);
+	return advance() ? mtx_unlock_now(m) : later(mtx_unlock_now, m);
 }
 
 function mtx_unlock_now(m: mtx): Blocking<void> {
@@ -186,26 +183,18 @@ function mtx_unlock_now(m: mtx): Blocking<void> {
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 
-function* mtx_unlock_later(m: mtx): Blocking<void> {
-	yield;
-	yield* mtx_unlock_now(m);
-}
-
 /** Takes a spin mutex: no preemption until it is released. */
 export function mtx_lock_spin(m: mtx): Blocking<void> {
 	if (!m.lo_initialised) panic(`mtx_lock_spin() of destroyed mutex ${m.lo_name}`);
 	critical_enter();
 	charge_lock(m);
-	if (!advance()) return mtx_lock_spin_later(m);
+	return advance() ? mtx_lock_spin_now(m) : later(mtx_lock_spin_now, m);
+}
+
+function mtx_lock_spin_now(m: mtx): Blocking<void> {
 	if (m.mtx_owner !== null) return mtx_lock_spin_contested(m);
 	acquired(m);
 	return DONE;
-}
-
-function* mtx_lock_spin_later(m: mtx): Blocking<void> {
-	yield;
-	if (m.mtx_owner !== null) yield* mtx_lock_spin_contested(m);
-	else acquired(m);
 }
 
 function* mtx_lock_spin_contested(m: mtx): Blocking<void> {
@@ -227,8 +216,7 @@ function* mtx_lock_spin_contested(m: mtx): Blocking<void> {
 /** Releases a spin mutex; a preemption held up meanwhile happens here. */
 export function mtx_unlock_spin(m: mtx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	if (advance()) return mtx_unlock_spin_now(m);
-	return mtx_unlock_spin_later(m);
+	return advance() ? mtx_unlock_spin_now(m) : later(mtx_unlock_spin_now, m);
 }
 
 function mtx_unlock_spin_now(m: mtx): Blocking<void> {
@@ -239,9 +227,4 @@ function mtx_unlock_spin_now(m: mtx): Blocking<void> {
 	}
 	mtx_release(m);
 	return curthread.td_owepreempt && curthread.td_critnest === 0 ? sync() : DONE;
-}
-
-function* mtx_unlock_spin_later(m: mtx): Blocking<void> {
-	yield;
-	yield* mtx_unlock_spin_now(m);
 }

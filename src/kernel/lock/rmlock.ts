@@ -15,6 +15,7 @@ import {
 	curthread,
 	DONE,
 	hostthread,
+	later,
 	sync,
 	sync_exactly,
 	type thread,
@@ -78,16 +79,13 @@ function read_acquired(rm: rmlock, tracker: rm_priotracker): void {
 export function rm_rlock(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	if (!rm.lo_initialised) panic(`rm_rlock() of destroyed rmlock ${rm.lo_name}`);
 	curthread.td_pending += cost.atomic >> 1;
-	if (!advance()) return rm_rlock_later(rm, tracker);
+	return advance() ? rm_rlock_now(rm, tracker) : later(rm_rlock_now, rm, tracker);
+}
+
+function rm_rlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	if (rm.rm_writers > 0) return rm_rlock_hard(rm, tracker);
 	read_acquired(rm, tracker);
 	return DONE;
-}
-
-function* rm_rlock_later(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
-	yield;
-	if (rm.rm_writers > 0) yield* rm_rlock_hard(rm, tracker);
-	else read_acquired(rm, tracker);
 }
 
 function* rm_rlock_hard(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
@@ -105,7 +103,7 @@ function* rm_rlock_hard(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 /** Lets go of a read lock. */
 export function rm_runlock(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	curthread.td_pending += cost.atomic >> 1;
-	return advance() ? rm_runlock_now(rm, tracker) : rm_runlock_later(rm, tracker);
+	return advance() ? rm_runlock_now(rm, tracker) : later(rm_runlock_now, rm, tracker);
 }
 
 function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
@@ -116,11 +114,6 @@ function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	if (lockstat_release.on !== null) lockstat_release.on(rm, curthread);
 	if (rm.rm_readers === 0 && rm.rm_turnstile.ts_blocked.length > 0) turnstile_broadcast(rm.rm_turnstile);
 	return curthread.td_owepreempt ? sync() : DONE;
-}
-
-function* rm_runlock_later(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
-	yield;
-	yield* rm_runlock_now(rm, tracker);
 }
 
 /** Takes the write lock: asks all other CPUs by IPI, then waits for the readers. */

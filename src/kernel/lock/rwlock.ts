@@ -16,6 +16,7 @@ import {
 	curthread,
 	DONE,
 	hostthread,
+	later,
 	sync,
 	sync_exactly,
 	type thread,
@@ -105,16 +106,13 @@ function write_acquired(rw: rwlock): void {
 export function rw_rlock(rw: rwlock): Blocking<void> {
 	if (!rw.lo_initialised) panic(`rw_rlock() of destroyed rwlock ${rw.lo_name}`);
 	charge_lock(rw);
-	if (!advance()) return rw_rlock_later(rw);
+	return advance() ? rw_rlock_now(rw) : later(rw_rlock_now, rw);
+}
+
+function rw_rlock_now(rw: rwlock): Blocking<void> {
 	if (!can_read(rw)) return rw_rlock_contested(rw);
 	read_acquired(rw);
 	return DONE;
-}
-
-function* rw_rlock_later(rw: rwlock): Blocking<void> {
-	yield;
-	if (can_read(rw)) read_acquired(rw);
-	else yield* rw_rlock_contested(rw);
 }
 
 function* rw_rlock_contested(rw: rwlock): Blocking<void> {
@@ -136,16 +134,13 @@ function* rw_rlock_contested(rw: rwlock): Blocking<void> {
 export function rw_wlock(rw: rwlock): Blocking<void> {
 	if (!rw.lo_initialised) panic(`rw_wlock() of destroyed rwlock ${rw.lo_name}`);
 	charge_lock(rw);
-	if (!advance()) return rw_wlock_later(rw);
+	return advance() ? rw_wlock_now(rw) : later(rw_wlock_now, rw);
+}
+
+function rw_wlock_now(rw: rwlock): Blocking<void> {
 	if (rw.rw_writer !== null || rw.rw_readers > 0) return rw_wlock_contested(rw);
 	write_acquired(rw);
 	return DONE;
-}
-
-function* rw_wlock_later(rw: rwlock): Blocking<void> {
-	yield;
-	if (rw.rw_writer === null && rw.rw_readers === 0) write_acquired(rw);
-	else yield* rw_wlock_contested(rw);
 }
 
 function* rw_wlock_contested(rw: rwlock): Blocking<void> {
@@ -184,7 +179,7 @@ function wake_next(rw: rwlock): void {
 /** Releases a read lock. */
 export function rw_runlock(rw: rwlock): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? rw_runlock_now(rw) : rw_runlock_later(rw);
+	return advance() ? rw_runlock_now(rw) : later(rw_runlock_now, rw);
 }
 
 function rw_runlock_now(rw: rwlock): Blocking<void> {
@@ -196,15 +191,10 @@ function rw_runlock_now(rw: rwlock): Blocking<void> {
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 
-function* rw_runlock_later(rw: rwlock): Blocking<void> {
-	yield;
-	yield* rw_runlock_now(rw);
-}
-
 /** Releases the write lock. */
 export function rw_wunlock(rw: rwlock): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? rw_wunlock_now(rw) : rw_wunlock_later(rw);
+	return advance() ? rw_wunlock_now(rw) : later(rw_wunlock_now, rw);
 }
 
 function rw_wunlock_now(rw: rwlock): Blocking<void> {
@@ -218,9 +208,4 @@ function rw_wunlock_now(rw: rwlock): Blocking<void> {
 	if (rw.waiting_priority() <= PRI_MAX_IDLE) turnstile_unlend(rw);
 	wake_next(rw);
 	return curthread.td_owepreempt ? sync() : DONE;
-}
-
-function* rw_wunlock_later(rw: rwlock): Blocking<void> {
-	yield;
-	yield* rw_wunlock_now(rw);
 }

@@ -11,7 +11,18 @@ import { type Errno, EWOULDBLOCK } from "../errno.ts";
 import { type mtx, mtx_lock, mtx_lock_spin, mtx_release } from "../lock/mutex.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { curkernel, KERNEL_GLOBAL, panic } from "./kernel.ts";
-import { advance, type Blocking, catch_up, cost, curthread, DONE, sync, sync_exactly, type thread } from "./thread.ts";
+import {
+	advance,
+	type Blocking,
+	catch_up,
+	cost,
+	curthread,
+	DONE,
+	later,
+	sync,
+	sync_exactly,
+	type thread,
+} from "./thread.ts";
 import { interrupt, pcpu_find, sched_add, thread_inhibit } from "./ule.ts";
 
 export const sched_sleep = SDT_PROBE_DEFINE<[td: thread, wmesg: string]>("sched:::sleep", "td: thread, wmesg: string");
@@ -187,17 +198,20 @@ export function* pause(wmesg: string, timo_ticks: number): Blocking<void> {
 }
 
 /** Wakes every thread sleeping on `chan`, in the order they went to sleep. */
-export function* wakeup(chan: object): Blocking<void> {
+export function wakeup(chan: object): Blocking<void> {
 	curthread.td_pending += cost.sleepq_wakeup;
-	yield* sync();
+	return advance() ? wakeup_now(chan) : later(wakeup_now, chan);
+}
+
+function wakeup_now(chan: object): Blocking<void> {
 	const state = sleepqs();
 	const sq = state.chains.get(chan);
-	if (sq === undefined) return;
+	if (sq === undefined) return DONE;
 	state.chains.delete(chan);
 	for (const td of sq.sq_blocked) resume(td);
 	sq.sq_blocked.length = 0;
 	state.free.push(sq);
-	if (curthread.td_owepreempt) yield* sync();
+	return curthread.td_owepreempt ? sync() : DONE;
 }
 
 function take(sq: sleepq, at: number, state: sleepq_state, chan: object): thread {
@@ -209,24 +223,27 @@ function take(sq: sleepq, at: number, state: sleepq_state, chan: object): thread
 }
 
 /** Wakes the sleeper of the best priority, the longest asleep among equals. */
-export function* wakeup_one(chan: object): Blocking<void> {
+export function wakeup_one(chan: object): Blocking<void> {
 	curthread.td_pending += cost.sleepq_wakeup;
-	yield* sync();
+	return advance() ? wakeup_one_now(chan) : later(wakeup_one_now, chan);
+}
+
+function wakeup_one_now(chan: object): Blocking<void> {
 	const state = sleepqs();
 	const sq = state.chains.get(chan);
-	if (sq === undefined) return;
+	if (sq === undefined) return DONE;
 	let best = 0;
 	for (let i = 1; i < sq.sq_blocked.length; i++) {
 		if (sq.sq_blocked[i].td_priority < sq.sq_blocked[best].td_priority) best = i;
 	}
 	resume(take(sq, best, state, chan));
-	if (curthread.td_owepreempt) yield* sync();
+	return curthread.td_owepreempt ? sync() : DONE;
 }
 
 /** Wakes the most recent sleeper: what task queues use from FreeBSD 13 on (wakeup_any). */
 export function wakeup_any(chan: object): Blocking<void> {
 	curthread.td_pending += cost.sleepq_wakeup;
-	return advance() ? wakeup_any_now(chan) : wakeup_any_later(chan);
+	return advance() ? wakeup_any_now(chan) : later(wakeup_any_now, chan);
 }
 
 function wakeup_any_now(chan: object): Blocking<void> {
@@ -235,11 +252,6 @@ function wakeup_any_now(chan: object): Blocking<void> {
 	if (sq === undefined) return DONE;
 	resume(take(sq, sq.sq_blocked.length - 1, state, chan));
 	return curthread.td_owepreempt ? sync() : DONE;
-}
-
-function* wakeup_any_later(chan: object): Blocking<void> {
-	yield;
-	yield* wakeup_any_now(chan);
 }
 
 /** Whether anybody sleeps on `chan`; for assertions. */

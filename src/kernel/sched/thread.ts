@@ -62,6 +62,8 @@ export class thread {
 	td_no_sleeping = 0;
 	td_epochnest = 0;
 	td_epochera = 0;
+	/** its place among the threads in a section */
+	td_epochslot = 0;
 	/** ns charged that the machine's clock has not seen yet */
 	td_pending = 0;
 	/** ns of CPU time used */
@@ -237,16 +239,55 @@ export function catch_up(): boolean {
 	return true;
 }
 
-function* wait_clock(): Blocking<void> {
-	yield;
+const waiting: IteratorYieldResult<void> = { done: false, value: undefined };
+
+/** One wait for the clock, and what is done after it. A generator would do, but costs the host more. */
+class Later<A, B, T> implements Iterator<void, T, void> {
+	private readonly after: (a: A, b: B) => Blocking<T>;
+	private readonly a: A;
+	private readonly b: B;
+	private waited = false;
+	/** what is done after the wait, once it has begun */
+	private rest: Iterator<void, T, void> | null = null;
+	constructor(after: (a: A, b: B) => Blocking<T>, a: A, b: B) {
+		this.after = after;
+		this.a = a;
+		this.b = b;
+	}
+	[Symbol.iterator](): this {
+		return this;
+	}
+	next(): IteratorResult<void, T> {
+		if (this.rest !== null) return this.rest.next();
+		if (this.waited) {
+			this.rest = this.after(this.a, this.b)[Symbol.iterator]();
+			return this.rest.next();
+		}
+		this.waited = true;
+		return waiting;
+	}
+}
+
+/**
+ * Lets the clock catch up, then goes on with `after(a, b)`: what a primitive returns whose advance or catch_up said false. The
+ * primitive is a plain function, which costs nothing where nobody has to wait.
+ */
+export function later<A, T>(after: (a: A) => Blocking<T>, a: A): Blocking<T>;
+export function later<A, B, T>(after: (a: A, b: B) => Blocking<T>, a: A, b: B): Blocking<T>;
+export function later<A, B, T>(after: (a: A, b: B) => Blocking<T>, a: A, b?: B): Blocking<T> {
+	return new Later(after, a, b as B);
+}
+
+function nothing(): Blocking<void> {
+	return DONE;
 }
 
 /** Waits until the thread may touch shared things, see advance; a preemption point. */
 export function sync(): Blocking<void> {
-	return advance() ? DONE : wait_clock();
+	return advance() ? DONE : later(nothing, undefined);
 }
 
 /** Waits until the machine's clock has caught up with the thread's exactly, see catch_up. */
 export function sync_exactly(): Blocking<void> {
-	return catch_up() ? DONE : wait_clock();
+	return catch_up() ? DONE : later(nothing, undefined);
 }

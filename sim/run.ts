@@ -47,7 +47,7 @@ export class Run {
 	readonly kernel: Kernel;
 	readonly scenario: Scenario;
 
-	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy) {
+	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy, scenario = new Scenario(options)) {
 		this.options = options;
 		this.profile = findProfile(options.machine)!;
 		this.machine = new Machine({
@@ -68,7 +68,7 @@ export class Run {
 				[driver.WG_DISPATCH_TUNABLE]: policy.key,
 			},
 		});
-		this.scenario = new Scenario(options);
+		this.scenario = scenario;
 	}
 
 	/** Builds the network, starts the programs, and returns when data flows. */

@@ -30,8 +30,8 @@ const AFTER_NS = 1_000_000;
 const GOODBYE_NS = 50_000_000;
 
 export class Scenario {
-	private readonly options: RunOptions;
-	private bed: testbed | null = null;
+	protected readonly options: RunOptions;
+	protected bed: testbed | null = null;
 	private server: process | null = null;
 	private client: process | null = null;
 	private interfaces: ifnet[] = [];

@@ -6,7 +6,7 @@ import type { RunResult } from "../result.ts";
 import { quote } from "../units.ts";
 import { parseWorkers, print, runMany } from "./common.ts";
 
-const AXES = ["ciphers", "handshakes", "cycles", "power"] as const;
+const AXES = ["ciphers", "handshakes", "cycles", "power", "flood"] as const;
 type Axis = (typeof AXES)[number];
 
 interface Flags {
@@ -61,6 +61,16 @@ async function axesAction(name: string | undefined, flags: Flags): Promise<void>
 			const rows = summarisePower(await run("power", jobs));
 			return { rows, text: renderPower(jobs[0], rows) };
 		},
+		flood: async () => {
+			const { default: attemptFlood, planFlood, renderFlood } = await import("../axes/flood.ts");
+			const { compiledWorker, doAll } = await import("../pool.ts");
+			const { startProgress } = await import("../progress.ts");
+			const jobs = planFlood(machine, seeds, flags.duration);
+			const work = { here: attemptFlood, file: compiledWorker(new URL("../axes/flood.js", import.meta.url)) };
+			const progress = startProgress("flood");
+			const rows = await doAll(jobs, work, { workers, onDone: progress.update }).finally(progress.finish);
+			return { rows, text: renderFlood(jobs[0].options, rows) };
+		},
 	};
 	const shown: [Axis, Shown][] = [];
 	for (const axis of axes) shown.push([axis, await show[axis]()]);
@@ -74,11 +84,11 @@ async function axesAction(name: string | undefined, flags: Flags): Promise<void>
 export function addAxes(root: Command): void {
 	root
 		.command("axes")
-		.summary("ciphers, BLAKE2s, cycles per byte, a virtual machine's power")
+		.summary("ciphers, BLAKE2s, cycles per byte, a virtual machine's power, a flood")
 		.description(
 			"What else can be chosen besides the policy, and what it changes: the ciphers under each policy and number of CPUs (ciphers), " +
-				"BLAKE2s of the driver or of a library (handshakes), encryption alone (cycles), and what a policy costs a virtual " +
-				"machine at the same traffic (power).",
+				"BLAKE2s of the driver or of a library (handshakes), encryption alone (cycles), what a policy costs a virtual " +
+				"machine at the same traffic (power), and what a flood of handshake initiations does to a stream (flood).",
 		)
 		.argument("[axis]", `one of ${AXES.join(", ")}; without it, all`)
 		.option("--machine <name>", `machine profile; power is always of vm (default: ${DEFAULT_MACHINE})`)
@@ -93,7 +103,8 @@ export function addAxes(root: Command): void {
 Examples:
   $ ifwg axes power                                what a FreeBSD guest costs its host
   $ ifwg axes ciphers --machine atom-c2758
-  $ ifwg axes cycles --json`,
+  $ ifwg axes cycles --json
+  $ ifwg axes flood --seeds 4                      why ten thousand initiations a second hurt more than fifty`,
 		)
 		.action(axesAction);
 }

@@ -106,7 +106,7 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			["sensitivity", "--vary", "exit"],
 			/^ifwg: --vary: exit has no range on xeon-d/,
 		],
-		["an unknown axis", ["axes", "time"], /^ifwg: axes: no "time"; there is ciphers, handshakes, cycles, power/],
+		["an unknown axis", ["axes", "time"], /^ifwg: axes: no "time"; there is ciphers, handshakes, cycles, power, flood/],
 		["a page in no directory", ["validate", "--write", "no/p.md"], /^ifwg: --write no\/p.md: there is no directory no/],
 		["fewer seeds than chance needs", ["sensitivity", "--base-seeds", "1"], /^ifwg: --base-seeds: "1" is not a whole/],
 	])("%s", (_what, argv, expected) => {

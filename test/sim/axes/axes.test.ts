@@ -1,9 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { CIPHER_CPUS, cipherBase, planCiphers, renderCiphers, summariseCiphers } from "../../../sim/axes/ciphers.ts";
 import { measureCycles, renderCycles } from "../../../sim/axes/cycles.ts";
+import attemptFlood, { type FloodRow, planFlood, renderFlood } from "../../../sim/axes/flood.ts";
 import { measureHandshakes, renderHandshakes } from "../../../sim/axes/handshakes.ts";
 import { POWER_POLICIES, planPower, renderPower, summarisePower } from "../../../sim/axes/power.ts";
 import type { RunOptions } from "../../../sim/options.ts";
+import { unwrap } from "../../../sim/pool.ts";
 import type { RunResult } from "../../../sim/result.ts";
 import { all_costs } from "../../../src/machine/cost/table.ts";
 import { findProfile } from "../../../src/machine/profile.ts";
@@ -84,5 +86,45 @@ describe("the runs of an axis", () => {
 		expect(rows).toHaveLength(jobs.length);
 		for (const { crypto, gain } of rows) expect(gain).toBeCloseTo(crypto === "own" ? 0 : 0.5);
 		expect(renderCiphers(base, rows).at(-1)).toMatch(/^ +16 {2}linux-style +1\.000 +1\.500 +1\.500 +\+50 % +\+50 %/);
+	});
+});
+
+describe("a flood of initiations", () => {
+	/** Long enough for 512 initiations to wait at the highest rate. */
+	const short = { warmup_ns: 20_000_000, duration_ns: 8_000_000 };
+	const jobs = planFlood(MACHINE, [1]).filter((job) => job.options.policy === "round-robin");
+	const rows: FloodRow[] = [];
+
+	beforeAll(async () => {
+		for (const { options, rate } of jobs) {
+			rows.push(unwrap(await attemptFlood({ rate, options: { ...options, ...short } })));
+		}
+	});
+
+	test("none: the handshake task has nothing to do", () => {
+		expect(rows.map((row) => row.rate)).toEqual([0, 10_000, 50_000]);
+		expect(rows[0]).toMatchObject({ delivered: 0, cookies: 0, handshakes: 0, wait_here_ns: 0 });
+		expect(rows[0].throughput_bps).toBeGreaterThan(1e9);
+	});
+
+	test("what one CPU can just bear: no cookies, and crypto tasks wait behind the handshakes", () => {
+		const [, row] = rows;
+		expect(row.cookies).toBe(0);
+		expect(Math.abs(row.delivered / row.rate - 1)).toBeLessThan(0.05);
+		// a multiplication on the curve for each, and some more
+		const multiplications = (row.delivered * all_costs.curve25519.value) / ghz / 1e9;
+		expect(row.handshakes).toBeGreaterThan(multiplications);
+		expect(row.handshakes).toBeLessThan(1.2 * multiplications);
+		expect(row.wait_here_ns).toBeGreaterThan(2 * row.wait_elsewhere_ns);
+	});
+
+	test("far more: each is asked for a cookie, and data flows", () => {
+		const [calm, , row] = rows;
+		expect(Math.abs(row.cookies / row.delivered - 1)).toBeLessThan(0.05);
+		expect(row.handshakes).toBeLessThan(0.3);
+		expect(row.throughput_bps).toBeGreaterThan(calm.throughput_bps / 2);
+		expect(renderFlood(jobs[0].options, rows).at(-1)).toMatch(
+			/^round-robin +50 000 +1 +\d\.\d{3} +\d\d \d00 +2\d\.\d %/,
+		);
 	});
 });

@@ -10,6 +10,7 @@ export default defineConfig({
 		maxWorkers: "100%",
 		// a limit for hangs, far above what the slowest test needs on a busy machine; nothing here asserts on wall-clock time
 		testTimeout: 240_000,
+		hookTimeout: 240_000,
 		// A forgotten `.only` or a missing snapshot is a failure everywhere, not on CI alone. `npx vitest run FILE -u` writes snapshots.
 		allowOnly: false,
 		update: "none",

@@ -91,7 +91,7 @@ describe("the runs of an axis", () => {
 
 describe("a flood of initiations", () => {
 	/** Long enough for 512 initiations to wait at the highest rate. */
-	const short = { warmup_ns: 20_000_000, duration_ns: 8_000_000 };
+	const short = { warmup_ns: 30_000_000, duration_ns: 10_000_000 };
 	const jobs = planFlood(MACHINE, [1]).filter((job) => job.options.policy === "round-robin");
 	const rows: FloodRow[] = [];
 

@@ -45,7 +45,7 @@ async function sensitivityAction(flags: Flags): Promise<void> {
 	const page = checkPage(flags.write, DEFAULT_STUDY.page);
 	await checkModules(base.driver, []);
 	const { parseVary, runStudy } = await import("../sensitivity/study.ts");
-	const vary = parseVary(flags.vary, base);
+	const vary = parseVary(flags.vary);
 	const file = flags.results ?? DEFAULT_STUDY.results;
 	const workers = parseWorkers(flags.workers);
 	const { options, summary } = await runStudy(sizes, vary, file, (jobs, onResult) =>

@@ -5,7 +5,7 @@
 import type { CostName } from "../../src/machine/cost/table.ts";
 import { findProfile, type MachineProfile } from "../../src/machine/profile.ts";
 import { RandomStream } from "../../src/machine/random.ts";
-import { COST_NAMES, type CostValues, costOf, orderCosts } from "../costs.ts";
+import { type CostValues, costOf, orderCosts } from "../costs.ts";
 import { type Crypto, DEFAULT_DURATION_NS, DEFAULT_WARMUP_NS, type RunOptions } from "../options.ts";
 
 /** What is run at every point: both policies, with the driver's own ciphers and with ossl(4). */
@@ -57,11 +57,6 @@ export interface Point {
 export interface Job {
 	readonly point: Point;
 	readonly options: RunOptions;
-}
-
-/** Constants that have a range to vary over. */
-export function variable(profile: MachineProfile): CostName[] {
-	return COST_NAMES.filter((name) => costOf(profile, name).range[0] < costOf(profile, name).range[1]);
 }
 
 /** Enough digits for any constant, and a command line that can be read. */

@@ -98,12 +98,6 @@ const vm: MachineProfile = {
 			unit: "cycles",
 			source: "as on metal, and two exits of 2000 cycles (SplitX): injection and re-arming",
 		},
-		exit: {
-			value: 2000,
-			range: [1000, 8000],
-			unit: "cycles",
-			source: "direct cost of one VM exit, KVM on X5570; Landau et al., SplitX",
-		},
 	},
 	source:
 		"Linux 4180bf1b655a, KVM IPIv v7, SplitX; halt wake: a few us beyond polling (Documentation/virt/kvm/halt-polling); range in the cost table",

@@ -1,25 +1,36 @@
 /** The cost tables and the machine profiles: data, so every line of it is looked at. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { defineCosts } from "../../src/machine/cost/cost.ts";
 import { all_costs, type CostName, resolveCosts } from "../../src/machine/cost/table.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { findProfile, machineProfiles } from "../../src/machine/profile.ts";
+import { root, sourceFiles } from "../support/source.ts";
 
 const units = ["cycles", "ns", "mcycles_per_byte", "count"];
 const names = Object.keys(all_costs) as CostName[];
 
 describe("constants", () => {
-	test("each has a value within its range, a unit and a source, in every profile", () => {
+	test("each has a value within its range, which is one, a unit and a source, in every profile", () => {
 		const tables = [all_costs, ...machineProfiles.map(({ costs }) => costs)];
 		const wrong = tables.flatMap((table) =>
 			Object.entries(table)
 				.filter(
 					([, { value, range, unit, source }]) =>
-						!(range[0] >= 0 && range[0] <= value && value <= range[1]) || !units.includes(unit) || source.length < 10,
+						!(range[0] >= 0 && range[0] <= value && value <= range[1] && range[0] < range[1]) ||
+						!units.includes(unit) ||
+						source.length < 10,
 				)
 				.map(([name]) => name),
 		);
 		expect(wrong).toEqual([]);
+	});
+
+	test("each is charged somewhere", () => {
+		const code = sourceFiles("src").filter((file) => !file.startsWith("src/machine/"));
+		const text = code.map((file) => readFileSync(path.join(root, file), "utf8")).join("\n");
+		expect(names.filter((name) => !new RegExp(`cost\\.${name}\\b|"${name}"|\\b${name}:`).test(text))).toEqual([]);
 	});
 
 	test("no name is in two tables", async () => {

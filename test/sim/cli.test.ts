@@ -102,9 +102,9 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 		["a cost that is not one", ["run", "--cost", "teleport=1"], /^ifwg: --cost: no "teleport"; ifwg list costs shows/],
 		["a cost in words", ["scan", "--cost", "atomic=dear"], /^ifwg: --cost: atomic="dear" is not a number from 0 to/],
 		[
-			"a cost to vary that has no range",
-			["sensitivity", "--vary", "exit"],
-			/^ifwg: --vary: exit has no range on xeon-d/,
+			"a cost to vary that is not one",
+			["sensitivity", "--vary", "teleport"],
+			/^ifwg: --vary: no "teleport"; ifwg list/,
 		],
 		["an unknown axis", ["axes", "time"], /^ifwg: axes: no "time"; there is ciphers, handshakes, cycles, power, flood/],
 		["a page in no directory", ["validate", "--write", "no/p.md"], /^ifwg: --write no\/p.md: there is no directory no/],

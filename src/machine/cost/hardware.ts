@@ -55,10 +55,4 @@ export const hardware_costs = defineCosts({
 		source:
 			"hardclock with LAPIC rearm; the netbenches PMC profile gives 2.3 % of busy time to all interrupts at hz=1000 and 140 kpps",
 	},
-	exit: {
-		value: 0,
-		range: [0, 0],
-		unit: "cycles",
-		source: "leaving the guest: nothing on bare metal; virtual profiles set it",
-	},
 });

@@ -100,10 +100,4 @@ export const scheduler_costs = defineCosts({
 		unit: "cycles",
 		source: "smp_rendezvous_cpus wait per rm_wlock: IPI send and handled, 3645 cycles (KVM IPIv v7)",
 	},
-	kthread_create: {
-		value: 6000,
-		range: [2000, 20000],
-		unit: "cycles",
-		source: "fork of a kernel thread; not on any measured path; estimate",
-	},
 });

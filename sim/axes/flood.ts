@@ -3,13 +3,14 @@
  * which only needs the public key; so each costs the far end a multiplication on the curve, until 512 of them wait. Then it is
  * "under load" for a second, and asks the sender for a cookie instead, which is cheap.
  *
- * All of this is done by one task, whose thread is bound to its CPU and goes before the netisr. In a section of net_epoch, and the
- * netisr is in one until its queue is empty, a thread is pinned; so if the two are on one CPU, each initiation that the netisr
- * delivers keeps the netisr from going on. Then the queue of handshakes never gets long, and no cookie is ever asked for.
+ * All of this is done by one task, whose thread is bound to its CPU. If it can only just keep up, 512 never wait, no cookie is ever
+ * asked for, and its CPU has time for little else. What is bound to that CPU waits: encrypt and decrypt tasks that were queued
+ * there, and the netisr if it is there, for a thread in a section of net_epoch is pinned, and the netisr is in one until its queue
+ * is empty.
  *
  * @see if_wg.c wg_softc_handshake_receive, wg_handshake; kern_intr.c ithread_execute_handlers
  */
-import { wg_softc_handshake_receive } from "../../src/dev/wg/if_wg.ts";
+import { MAX_QUEUED_HANDSHAKES, wg_softc_handshake_receive } from "../../src/dev/wg/if_wg.ts";
 import { V_udpstat } from "../../src/kernel/netinet/udp_var.ts";
 import { CURVNET_RESTORE, CURVNET_SET } from "../../src/kernel/sched/kernel.ts";
 import { type Blocking, curcpu, TDS_RUNQ, type thread } from "../../src/kernel/sched/thread.ts";
@@ -27,6 +28,8 @@ import { gigabits, grouped, percent } from "../units.ts";
 import { type Outcome, outcomeOf } from "../worker.ts";
 import { InitiationCard } from "./initiations.ts";
 
+/** From so many waiting initiations on the driver is under load. @see if_wg.c wg_handshake */
+const UNDERLOAD = MAX_QUEUED_HANDSHAKES / 8;
 const POLICIES = ["all-cpus", "round-robin"] as const;
 /** Initiations a second; a CPU of these machines deals with about ten thousand that need the curve. */
 const RATES = [0, 10_000, 50_000] as const;
@@ -121,7 +124,7 @@ class Watch {
 	private readonly machine: Machine;
 	private readonly driver: Driver;
 	private readonly queued = new Map<grouptask, number>();
-	/** the handshake task's CPU, -1 before it has run, and since when it runs, -1 while it does not */
+	/** the handshake task's CPU, -1 before it has run; and since when it runs and is not counted, -1 while it does not */
 	private cpu = -1;
 	private began = -1;
 	private netisr_place: Place = "asleep";
@@ -143,7 +146,9 @@ class Watch {
 			}),
 			gtask_start.listen((gt) => this.start(gt)),
 			gtask_done.listen((gt) => {
-				if (isHandshake(gt)) this.endHandshakes(-1);
+				if (!isHandshake(gt)) return;
+				this.countHandshakes();
+				this.began = -1;
 			}),
 			sched_enqueue.listen((td, cpu) => {
 				if (isNetisr(td)) this.moveNetisr("waiting", cpu);
@@ -171,7 +176,7 @@ class Watch {
 
 	/** Counts what is under way, up to now. */
 	settle(): void {
-		if (this.began >= 0) this.endHandshakes(this.machine.now);
+		this.countHandshakes();
 		this.moveNetisr(this.netisr_place, this.netisr_cpu);
 	}
 
@@ -188,10 +193,11 @@ class Watch {
 		(curcpu() === this.cpu ? this.here : this.elsewhere).add(now - queued);
 	}
 
-	/** @param next when it goes on, -1 if it does not */
-	private endHandshakes(next: number): void {
-		if (this.began >= 0) this.handshakes += this.machine.now - this.began;
-		this.began = next;
+	private countHandshakes(): void {
+		if (this.began < 0) return;
+		const { now } = this.machine;
+		this.handshakes += now - this.began;
+		this.began = now;
 	}
 
 	private moveNetisr(place: Place, cpu: number): void {
@@ -260,9 +266,9 @@ function microseconds(ns: number): string {
 export function renderFlood(options: RunOptions, rows: readonly FloodRow[]): string[] {
 	return [
 		...describeScenario(options),
-		"Handshake initiations from nobody, each second, at the far end of the stream's tunnel. One task deals with them, on one CPU; when 512",
-		"wait it asks for cookies instead, which is cheap. Behind it wait, on that CPU, encrypt and decrypt tasks (mean, us; any other CPU's",
-		"could take the packet) and the netisr (share of the time; it cannot leave while it has packets).",
+		"Handshake initiations from nobody, each second, at the far end of the stream's tunnel. One task deals with them, on one CPU;",
+		`when ${UNDERLOAD} wait it asks for cookies instead, which is cheap. Behind it wait, on that CPU, encrypt and decrypt tasks (mean, us; any`,
+		"other CPU's could take the packet) and the netisr (share of the time; it cannot leave while it has packets).",
 		...table(
 			[
 				[

@@ -22,15 +22,14 @@ import { arc4random_buf, CURVNET_RESTORE, CURVNET_SET, priorities, sbinuptime } 
 import { kthread_add } from "../../src/kernel/sched/kthread.ts";
 import { pause_sbt } from "../../src/kernel/sched/sleepqueue.ts";
 import type { Blocking } from "../../src/kernel/sched/thread.ts";
-import type { testbed_side } from "../../src/userland/testbed.ts";
+import { TESTBED_PORT, type testbed_side } from "../../src/userland/testbed.ts";
 
-/** Different messages, delivered in turn. */
+/** Different messages, delivered in turn: none is like the one before. */
 const MESSAGES = 256;
 const IP_HEADER = 20;
 const UDP_HEADER = 8;
 /** discard(9): nobody waits for an answer */
 const SOURCE_PORT = 9;
-const PORT = 12345;
 
 export class InitiationCard {
 	delivered = 0;
@@ -98,7 +97,7 @@ export class InitiationCard {
 		in_put32(packet, 16, inet_pton(AF_INET, this.side.outer)!);
 		in_put16(packet, 10, in_cksum_hdr(packet, 0));
 		in_put16(packet, IP_HEADER, SOURCE_PORT);
-		in_put16(packet, IP_HEADER + 2, PORT);
+		in_put16(packet, IP_HEADER + 2, TESTBED_PORT);
 		in_put16(packet, IP_HEADER + 4, packet.length - IP_HEADER);
 	}
 }

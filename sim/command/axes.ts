@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 import { DEFAULT_MACHINE, parseRunOptions, parseSeeds, type RunOptions } from "../options.ts";
 import type { RunResult } from "../result.ts";
 import { quote } from "../units.ts";
-import { parseWorkers, print, runMany } from "./common.ts";
+import { parseWorkers, print, runMany, withProgress } from "./common.ts";
 
 const AXES = ["ciphers", "handshakes", "cycles", "power", "flood"] as const;
 type Axis = (typeof AXES)[number];
@@ -64,11 +64,9 @@ async function axesAction(name: string | undefined, flags: Flags): Promise<void>
 		flood: async () => {
 			const { default: attemptFlood, planFlood, renderFlood } = await import("../axes/flood.ts");
 			const { compiledWorker, doAll } = await import("../pool.ts");
-			const { startProgress } = await import("../progress.ts");
 			const jobs = planFlood(machine, seeds, flags.duration);
 			const work = { here: attemptFlood, file: compiledWorker(new URL("../axes/flood.js", import.meta.url)) };
-			const progress = startProgress("flood");
-			const rows = await doAll(jobs, work, { workers, onDone: progress.update }).finally(progress.finish);
+			const rows = await withProgress("flood", (onDone) => doAll(jobs, work, { workers, onDone }));
 			return { rows, text: renderFlood(jobs[0].options, rows) };
 		},
 	};
@@ -92,7 +90,7 @@ export function addAxes(root: Command): void {
 		)
 		.argument("[axis]", `one of ${AXES.join(", ")}; without it, all`)
 		.option("--machine <name>", `machine profile; power is always of vm (default: ${DEFAULT_MACHINE})`)
-		.option("--duration <time>", "measured time of each run (default: 20ms)")
+		.option("--duration <time>", "measured time of each run (default: 20ms, flood 50ms)")
 		.option("--seeds <n>", "how many seeds to average (default: 2)")
 		.option("--seed <n>", "first seed; without --seeds only this one (default: 1)")
 		.option("--workers <n>", "worker threads (default: all cores of this computer)")

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { writeWhole } from "../export/file.ts";
 import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
+import type { Progress } from "../progress.ts";
 import type { RunResult } from "../result.ts";
 import { parseInteger } from "../units.ts";
 
@@ -65,13 +66,14 @@ export async function runMany(
 	onResult?: (result: RunResult, at: number) => void,
 ) {
 	const { runAll } = await import("../pool.ts");
+	return withProgress(what, (onDone) => runAll(jobs, { workers, onDone }, ({ result }, at) => onResult?.(result, at)));
+}
+
+/** Does `work`, which says how far it is, and shows that. */
+export async function withProgress<T>(what: string, work: (onDone: Progress["update"]) => Promise<T>): Promise<T> {
 	const { startProgress } = await import("../progress.ts");
 	const progress = startProgress(what);
-	try {
-		return await runAll(jobs, { workers, onDone: progress.update }, ({ result }, at) => onResult?.(result, at));
-	} finally {
-		progress.finish();
-	}
+	return work(progress.update).finally(progress.finish);
 }
 
 /** `--write [file]`: the file, or null. Fails early if it could not be written. */

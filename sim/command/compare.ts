@@ -15,24 +15,28 @@ import type { RawReportOptions } from "../report/file.ts";
 import type { ReportPlan } from "../report/plan.ts";
 import type { Sensitivity } from "../report/sensitivity.ts";
 import type { Stretch } from "../stretch.ts";
-import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, runMany } from "./common.ts";
+import {
+	type CommonFlags,
+	checkModules,
+	machineOptions,
+	parseWorkers,
+	print,
+	runMany,
+	withProgress,
+} from "./common.ts";
 
 /** The short pieces of runs that the timelines are drawn from. */
 async function recordStretches(plan: ReportPlan): Promise<Stretch[]> {
 	const { STRETCH_NS } = await import("../report/plan.ts");
 	const { recordStretch } = await import("../run.ts");
-	const { startProgress } = await import("../progress.ts");
-	const progress = startProgress("timelines");
-	const stretches: Stretch[] = [];
-	try {
+	return withProgress("timelines", async (onDone) => {
+		const stretches: Stretch[] = [];
 		for (const options of plan.stretches) {
 			stretches.push(await recordStretch(options, Math.min(STRETCH_NS, options.duration_ns)));
-			progress.update(stretches.length, plan.stretches.length);
+			onDone(stretches.length, plan.stretches.length);
 		}
-	} finally {
-		progress.finish();
-	}
-	return stretches;
+		return stretches;
+	});
 }
 
 /** The study of a named file; without one, for a report of what that study is about, the one that is stored. */

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { CRYPTOS, commandLine, parseRunOptions } from "../options.ts";
 import { stdoutColors } from "../report/colors.ts";
 import { parseInteger } from "../units.ts";
-import { type CommonFlags, checkModules, machineOptions, print } from "./common.ts";
+import { type CommonFlags, checkModules, machineOptions, print, withProgress } from "./common.ts";
 
 const DEFAULT_BYTES = 96;
 const BYTES_MAX = 65_536;
@@ -22,9 +22,7 @@ async function packetAction(number: string | undefined, flags: PacketFlags): Pro
 	await checkModules(options.driver, [options.policy]);
 	const { followPacket } = await import("../packet/follow.ts");
 	const { packetJson, renderPacket } = await import("../packet/render.ts");
-	const { startProgress } = await import("../progress.ts");
-	const progress = startProgress("packet");
-	const followed = await followPacket(options, selector, progress.update).finally(progress.finish);
+	const followed = await withProgress("packet", (onDone) => followPacket(options, selector, onDone));
 	const which = selector.kind === "data" && flags.first === undefined ? selector.number : `--first ${selector.kind}`;
 	const command = commandLine(options).replace("npx ifwg run", `npx ifwg packet ${which}`);
 	print(

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { CRYPTOS, DEFAULT_POLICIES, parseList, parseRunOptions } from "../options.ts";
 import { parseInteger } from "../units.ts";
-import { type CommonFlags, checkModules, machineOptions, parseWorkers, print } from "./common.ts";
+import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, withProgress } from "./common.ts";
 
 const DEFAULT_TOP = 25;
 const TOP_MAX = 10_000;
@@ -33,10 +33,8 @@ async function stacksAction(flags: StacksFlags): Promise<void> {
 		flags.out === undefined ? [] : planStackFiles(flags.out, policies, flags.perPacket === true, flags.force === true);
 	const { compiledWorker, doAll } = await import("../pool.ts");
 	const { profile } = await import("../profile/worker.ts");
-	const { startProgress } = await import("../progress.ts");
-	const progress = startProgress("stacks");
 	const work = { here: profile, file: compiledWorker(new URL("../profile/worker.js", import.meta.url)) };
-	const profiles = await doAll(jobs, work, { workers, onDone: progress.update }).finally(progress.finish);
+	const profiles = await withProgress("stacks", (onDone) => doAll(jobs, work, { workers, onDone }));
 	writeStackFiles(files, profiles, max_bytes);
 	for (const { name } of files) process.stderr.write(`wrote ${name}\n`);
 	print(flags.json === true ? stacksJson(profiles) : renderStacks(profiles, top).join("\n"));

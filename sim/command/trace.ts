@@ -1,7 +1,7 @@
 /** `ifwg trace`: questions to any probe of the kernel, in dtrace(1)'s language. */
 import type { Command } from "commander";
 import { CRYPTOS, DEFAULT_POLICY, parseList, parseRunOptions, parseSeeds } from "../options.ts";
-import { type CommonFlags, checkModules, machineOptions, parseWorkers, print } from "./common.ts";
+import { type CommonFlags, checkModules, machineOptions, parseWorkers, print, withProgress } from "./common.ts";
 
 interface TraceFlags extends CommonFlags {
 	readonly script?: string;
@@ -35,12 +35,8 @@ async function traceAction(words: string | undefined, flags: TraceFlags): Promis
 	await checkModules(base.driver, policies);
 	const { checkProgram, planTrace, trace } = await import("../dtrace/trace.ts");
 	await checkProgram(program, base.driver);
-	const { startProgress } = await import("../progress.ts");
-	const progress = startProgress("trace");
 	const jobs = planTrace({ program, whole: flags.whole ?? false, policies, seeds, base });
-	const { tables, complaints, results } = await trace(jobs, { workers, onDone: progress.update }).finally(
-		progress.finish,
-	);
+	const { tables, complaints, results } = await withProgress("trace", (onDone) => trace(jobs, { workers, onDone }));
 	const { printTables, tableData } = await import("../dtrace/print.ts");
 	if (flags.json === true) {
 		const runs = results.map(({ policy, seed, fingerprint, command }) => ({ policy, seed, fingerprint, command }));

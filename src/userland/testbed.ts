@@ -50,7 +50,8 @@ export interface testbed {
 	readonly sides: readonly [testbed_side, testbed_side];
 }
 
-const PORT = 12345;
+/** listen port of both tunnels */
+export const TESTBED_PORT = 12345;
 const JAILS = ["wgtest1", "wgtest2"] as const;
 /** IPv6 and UDP headers, the message header, the tag, and padding to 16: what a tunnel adds at most */
 const WG_OVERHEAD = 80;
@@ -96,7 +97,7 @@ function public_key(key: Uint8Array): Uint8Array {
 }
 
 function with_port(address: string): string {
-	return address.includes(":") ? `[${address}]:${PORT}` : `${address}:${PORT}`;
+	return address.includes(":") ? `[${address}]:${TESTBED_PORT}` : `${address}:${TESTBED_PORT}`;
 }
 
 /** wg0 in one jail, up, with the other side as its peer. */
@@ -111,7 +112,12 @@ function* make_tunnel(
 	const host = options.inner === "inet6" ? 128 : 32;
 	const created = yield* sh(options, jail, "ifconfig wg create");
 	if (created[0] !== wg) throw new testbed_error(`ifconfig wg create: made ${created[0]}, not ${wg}`);
-	yield* sh(options, jail, `wg set ${wg} listen-port ${PORT} private-key /dev/stdin`, key_to_base64(private_key));
+	yield* sh(
+		options,
+		jail,
+		`wg set ${wg} listen-port ${TESTBED_PORT} private-key /dev/stdin`,
+		key_to_base64(private_key),
+	);
 	const keepalive = options.keepalive ? ` persistent-keepalive ${options.keepalive}` : "";
 	const key = key_to_base64(peer.public_key);
 	yield* sh(

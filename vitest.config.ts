@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { compileBlocking } from "./compiler/vite.ts";
 import SummaryReporter from "./scripts/summary-reporter.mjs";
 
 export default defineConfig({
+	plugins: [compileBlocking()],
 	test: {
 		include: ["test/**/*.test.ts"],
 		setupFiles: ["test/properties.ts"],

@@ -10,10 +10,10 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import type { dispatch_policy } from "../src/dev/wg/dispatch/policy.ts";
 import type * as registry from "../src/dev/wg/dispatch/registry.ts";
 import type * as if_wg from "../src/dev/wg/if_wg.ts";
+import { wait_dropped } from "../src/kernel/sched/frame.ts";
 import { KernelPanic } from "../src/kernel/sched/kernel.ts";
 import type { Blocking } from "../src/kernel/sched/thread.ts";
 import { UsageError } from "./errors.ts";
@@ -51,8 +51,10 @@ export async function loadDriver(directory: string | null): Promise<Driver> {
 		return { ...main, ...dispatch };
 	}
 	const what = `--driver ${directory}`;
-	const main = await importFile(what, driverFile(directory, "if_wg"));
-	const dispatch = await importFile(what, driverFile(directory, "dispatch/registry"));
+	const [main, dispatch] = await importForeign(what, directory, [
+		driverFile(directory, "if_wg"),
+		driverFile(directory, "dispatch/registry"),
+	]);
 	for (const name of DRIVER_EXPORTS)
 		if (!(name in main)) throw new UsageError(`${what}: if_wg does not export ${name}`);
 	for (const name of REGISTRY_EXPORTS) {
@@ -69,11 +71,22 @@ function driverFile(directory: string, name: string): string {
 	throw new UsageError(`--driver ${directory}: no ${name}.js in it (a driver is loaded compiled)`);
 }
 
-async function importFile(what: string, file: string): Promise<Record<string, unknown>> {
+/** What modules in `directory` export. */
+async function importForeign(
+	what: string,
+	directory: string,
+	files: readonly string[],
+): Promise<Record<string, unknown>[]> {
+	const { ForeignModules } = await import("./foreign.ts");
+	const modules = new ForeignModules(directory);
 	try {
-		return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+		const loaded: Record<string, unknown>[] = [];
+		for (const file of files) loaded.push(await modules.load(file));
+		return loaded;
 	} catch (error) {
 		throw new UsageError(`${what}: cannot be loaded: ${reason(error)}`);
+	} finally {
+		modules.remove();
 	}
 }
 
@@ -122,7 +135,7 @@ async function readPolicy(spec: string): Promise<dispatch_policy> {
 	const file = path.resolve(spec);
 	if (!POLICY_FILE.test(spec)) throw new UsageError(`${what}: a policy is a file ending in .js, .mjs or .ts`);
 	if (!existsSync(file) || !statSync(file).isFile()) throw new UsageError(`${what}: there is no such file`);
-	const module = await (/ts$/.test(file) ? importTypeScript(what, file) : importFile(what, file));
+	const module = await importPolicy(what, file);
 	let value = module.default ?? module.policy;
 	if (typeof value === "function") {
 		try {
@@ -134,9 +147,18 @@ async function readPolicy(spec: string): Promise<dispatch_policy> {
 	return checkPolicy(what, value);
 }
 
-/** Node 20 does not take types away: the compiler of the project does, without looking beyond the file. */
-async function importTypeScript(what: string, file: string): Promise<Record<string, unknown>> {
+async function importPolicy(what: string, file: string): Promise<Record<string, unknown>> {
+	if (!/ts$/.test(file)) return (await importForeign(what, path.dirname(file), [file]))[0];
 	const directory = mkdtempSync(path.join(tmpdir(), "ifwg-policy-"));
+	try {
+		return (await importForeign(what, directory, [withoutTypes(what, file, directory)]))[0];
+	} finally {
+		rmSync(directory, { recursive: true, force: true });
+	}
+}
+
+/** Node 20 does not take types away: the compiler of the project does, without looking beyond the file. */
+function withoutTypes(what: string, file: string, directory: string): string {
 	try {
 		const source = path.join(directory, "policy.mts");
 		copyFileSync(file, source);
@@ -144,12 +166,9 @@ async function importTypeScript(what: string, file: string): Promise<Record<stri
 		const tsc = path.join(path.dirname(require.resolve("typescript/package.json")), "bin/tsc");
 		const flags = ["--noCheck", "--noResolve", "--module", "nodenext", "--target", "es2023", "--verbatimModuleSyntax"];
 		execFileSync(process.execPath, [tsc, ...flags, "--ignoreConfig", source], { stdio: "pipe" });
-		return await importFile(what, path.join(directory, "policy.mjs"));
-	} catch (error) {
-		if (error instanceof UsageError) throw error;
+		return path.join(directory, "policy.mjs");
+	} catch {
 		throw new UsageError(`${what}: cannot be compiled; a .js or .mjs file would need no compiler`);
-	} finally {
-		rmSync(directory, { recursive: true, force: true });
 	}
 }
 
@@ -178,6 +197,7 @@ function guarded(spec: string, policy: dispatch_policy): dispatch_policy {
 	): Blocking<void> {
 		try {
 			yield* policy[name](sc);
+			if (wait_dropped()) throw new Error("something that may wait was called without yield*");
 		} catch (error) {
 			if (error instanceof KernelPanic) throw error;
 			throw new UsageError(`--policy ${spec}: ${name} threw: ${reason(error)}`);

@@ -1,11 +1,13 @@
 /**
- * Which functions of the simulated kernel are running: its call stack, read from the host's.
+ * Which functions of the simulated kernel are running: its call stack.
  *
- * A kernel thread is a generator, and one that waits for another with `yield*` stays on the host's stack below it. So while a
- * thread runs, V8's stack trace holds the whole way from the thread's main function to what it does now. Taking one costs
- * tens of microseconds. The way from one charge to the next is nearly always the same, though: where only one was ever found
- * it is taken on trust, where there are several a few frames tell which, and every so often all frames are looked at again.
+ * What a thread has called since it went on is on the host's stack; the functions that wait for these hang on the thread as
+ * frames (src/kernel/sched/frame.ts). Taking V8's stack trace costs tens of microseconds. The way from one charge to the
+ * next is nearly always the same, though: where only one was ever found it is taken on trust, where there are several a few
+ * names tell which, and every so often all are looked at again.
  */
+import { type Frame, frame_name } from "../../src/kernel/sched/frame.ts";
+import { curthread } from "../../src/kernel/sched/thread.ts";
 
 /** A function, and the functions it was called from: a node of the tree of all call stacks seen. */
 export class Path {
@@ -73,8 +75,16 @@ const ALL_FRAMES = 160;
 /** Enough to tell two places apart that were reached from the same one. */
 const FEW_FRAMES = 8;
 
-/** Frames that say nothing: a generator being resumed, the first step of a thread, a helper that only charges for a lock. */
-const SILENT = new Set(["next", "thread_begin", "charge_lock"]);
+/** Host functions that say nothing: a function that waited going on, a helper that only charges for a lock. */
+const SILENT = new Set(["next", "step", "resume_after_wait", "resume_generator", "charge_lock"]);
+
+/** What lets a thread go on: where its functions on the host's stack end. */
+const BOTTOM = "run_thread";
+/** What runs a generator for the function that called it, which has the same name. */
+const RUNS_GENERATOR = "generator";
+
+/** The compiler's names for functions that have none, or that of what holds them. */
+const GIVEN = /^\$(.+?)\d+$/;
 
 /** Called by the table of costs when one is read. */
 type Reader = (...args: never[]) => unknown;
@@ -82,17 +92,29 @@ type Reader = (...args: never[]) => unknown;
 /** Our kernel has some functions in halves: what follows a wait, or needs none, is a function of its own. */
 const HALF = /_(?:later|now)$/;
 
-/** Names of the functions that called `reader`, innermost first; at most `frames` of the host's are looked at. */
-function callers(reader: Reader, frames: number): string[] {
+/**
+ * Names of the functions that called `reader`, innermost first: at most `frames` of the host's, and of those that wait for them.
+ */
+function callers(reader: Reader, frames: number, waiting: Frame | null): string[] {
 	const names: string[] = [];
 	let half = false;
-	// the first is the entry of the table of costs that is read
-	for (const name of hostStack(reader, frames).slice(1)) {
-		if (SILENT.has(name)) continue;
-		const whole = name.replace(HALF, "");
-		const again = whole === names.at(-1) && (half || whole !== name);
-		half = whole !== name;
+	const add = (name: string): void => {
+		const given = name.replace(GIVEN, "$1");
+		const whole = given.replace(HALF, "");
+		const again = whole === names.at(-1) && (half || whole !== given);
+		half = whole !== given;
 		if (!again) names.push(whole);
+	};
+	// the first is the entry of the table of costs that is read
+	const host = hostStack(reader, frames).slice(1);
+	for (let i = 0; i < host.length; i++) {
+		if (host[i] === BOTTOM) {
+			let left = frames;
+			for (let frame = waiting; frame !== null && left > 0; frame = frame.up, left--) add(frame_name(frame));
+			break;
+		}
+		if (host[i] === RUNS_GENERATOR) i++;
+		else if (!SILENT.has(host[i])) add(host[i]);
 	}
 	return names;
 }
@@ -125,9 +147,12 @@ export class PathFinder {
 	readonly root = new Path("", null);
 	/** looks each time */
 	private readonly exact: boolean;
+	/** the functions of the running thread that wait */
+	private readonly waiting: () => Frame | null;
 
-	constructor(exact: boolean) {
+	constructor(exact: boolean, waiting: () => Frame | null = () => curthread.td_frame) {
 		this.exact = exact;
+		this.waiting = waiting;
 	}
 
 	/** The path of the running thread, which was at `from` when it last read a cost, and now reads `cost`, as `reader` is told. */
@@ -141,7 +166,7 @@ export class PathFinder {
 		way.seen++;
 		if (!this.exact && way.seen > TRUSTED && way.seen % CHECK_EVERY !== 0) {
 			if (way.to.length === 1) return way.to[0];
-			const names = callers(reader, FEW_FRAMES);
+			const names = callers(reader, FEW_FRAMES, this.waiting());
 			const fits = way.to.filter((path) => endsIn(path, names));
 			if (fits.length === 1) return fits[0];
 		}
@@ -151,12 +176,8 @@ export class PathFinder {
 	}
 
 	private look(reader: Reader): Path {
-		const names = callers(reader, ALL_FRAMES);
-		// the scheduler's `run`, called by the CPU's event, calls the thread
-		let bottom = 0;
-		while (bottom < names.length && !(names[bottom] === "run" && names[bottom + 1] === "fire")) bottom++;
 		let path = this.root;
-		for (let i = bottom - 1; i >= 0; i--) path = path.child(names[i]);
+		for (const name of callers(reader, ALL_FRAMES, this.waiting()).reverse()) path = path.child(name);
 		return path;
 	}
 }

@@ -12,8 +12,7 @@ let directory: string;
 /** What is tested is this tree, not what was compiled some time ago. */
 beforeAll(() => {
 	directory = mkdtempSync(path.join(tmpdir(), "ifwg-cli-"));
-	const tsc = path.join(root, "node_modules/typescript/bin/tsc");
-	execFileSync(process.execPath, [tsc, "-p", path.join(root, "tsconfig.build.json")], { cwd: root, stdio: "pipe" });
+	execFileSync("npm", ["run", "--silent", "build"], { cwd: root, stdio: "pipe" });
 }, 120_000);
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -131,9 +130,10 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 			/late.mjs: encrypt_dispatch threw: too late/,
 		],
 		[
-			"plain.mjs",
-			"export default { name: 'p', description: 'p', encrypt_dispatch() {}, decrypt_dispatch() {} };",
-			/plain.mjs: encrypt_dispatch threw: /,
+			"forgets.mjs",
+			"export default ({ charge, load }) => ({ name: 'f', description: 'f'," +
+				" *encrypt_dispatch(sc) { charge(1e6); load(sc, 'sc_encrypt_last_cpu'); }, *decrypt_dispatch() {} });",
+			/forgets.mjs: encrypt_dispatch threw: something that may wait was called without yield\*/,
 		],
 	])("a policy: %s", (name, text, expected) => {
 		const { status, stdout, stderr } = ifwg("run", ...SHORT, "--policy", file(name, text));

@@ -12,6 +12,7 @@ import type { Cpu } from "../../machine/cpu.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
+import { type Frame, wait_then } from "./frame.ts";
 import type { vnet } from "./kernel.ts";
 
 /** What a thread has charged and not lived through changes by `ns`: hardware is never exact. Fires before it does. */
@@ -44,9 +45,10 @@ export interface Contested {
 export class thread {
 	readonly td_tid: number;
 	td_name: string;
-	td_body: Iterator<void, unknown, void> | null = null;
-	/** what it runs from its first instruction on, until that makes td_body */
+	/** what it runs from its first instruction on, until it does */
 	td_main: (() => Blocking<void>) | null = null;
+	/** the functions that wait while it does not run, innermost first */
+	td_frame: Frame | null = null;
 	td_state = TDS_INACTIVE;
 	td_priority: number;
 	/** without what others lend */
@@ -152,43 +154,12 @@ export function charge_bytes(bytes: number, ps_per_byte: number): void {
 	curthread.td_pending += Math.floor((bytes * ps_per_byte) / 1000);
 }
 
-const finished: IteratorReturnResult<undefined> = { done: true, value: undefined };
-
 /** A Blocking<void> that is already over: what a plain function returns when it did not have to wait. */
-export const DONE: Blocking<any> & Iterator<void, any, void> = {
-	[Symbol.iterator]() {
-		return this;
-	},
-	next() {
-		return finished;
-	},
-};
+export const DONE = undefined as unknown as Blocking<any>;
 
-class Finished<T> implements Iterator<void, T, void> {
-	private readonly result: IteratorReturnResult<T>;
-	constructor(value: T) {
-		this.result = { done: true, value };
-	}
-	[Symbol.iterator](): this {
-		return this;
-	}
-	next(): IteratorReturnResult<T> {
-		return this.result;
-	}
-}
-
-const done_true = new Finished<unknown>(true);
-const done_false = new Finished<unknown>(false);
-const done_zero = new Finished<unknown>(0);
-const done_null = new Finished<unknown>(null);
-
-/** A Blocking<T> that is already over. The commonest values are made once. */
+/** A Blocking<T> that is already over. */
 export function done<T>(value: T): Blocking<T> {
-	if (value === (0 as T)) return done_zero as unknown as Blocking<T>;
-	if (value === (true as T)) return done_true as unknown as Blocking<T>;
-	if (value === (false as T)) return done_false as unknown as Blocking<T>;
-	if (value === (null as T)) return done_null as unknown as Blocking<T>;
-	return new Finished(value);
+	return value as unknown as Blocking<T>;
 }
 
 /** how far ahead of the machine's clock a thread may be when it touches something shared, ns; 0 for never */
@@ -239,35 +210,6 @@ export function catch_up(): boolean {
 	return true;
 }
 
-const waiting: IteratorYieldResult<void> = { done: false, value: undefined };
-
-/** One wait for the clock, and what is done after it. A generator would do, but costs the host more. */
-class Later<A, B, T> implements Iterator<void, T, void> {
-	private readonly after: (a: A, b: B) => Blocking<T>;
-	private readonly a: A;
-	private readonly b: B;
-	private waited = false;
-	/** what is done after the wait, once it has begun */
-	private rest: Iterator<void, T, void> | null = null;
-	constructor(after: (a: A, b: B) => Blocking<T>, a: A, b: B) {
-		this.after = after;
-		this.a = a;
-		this.b = b;
-	}
-	[Symbol.iterator](): this {
-		return this;
-	}
-	next(): IteratorResult<void, T> {
-		if (this.rest !== null) return this.rest.next();
-		if (this.waited) {
-			this.rest = this.after(this.a, this.b)[Symbol.iterator]();
-			return this.rest.next();
-		}
-		this.waited = true;
-		return waiting;
-	}
-}
-
 /**
  * Lets the clock catch up, then goes on with `after(a, b)`: what a primitive returns whose advance or catch_up said false. The
  * primitive is a plain function, which costs nothing where nobody has to wait.
@@ -275,7 +217,7 @@ class Later<A, B, T> implements Iterator<void, T, void> {
 export function later<A, T>(after: (a: A) => Blocking<T>, a: A): Blocking<T>;
 export function later<A, B, T>(after: (a: A, b: B) => Blocking<T>, a: A, b: B): Blocking<T>;
 export function later<A, B, T>(after: (a: A, b: B) => Blocking<T>, a: A, b?: B): Blocking<T> {
-	return new Later(after, a, b as B);
+	return wait_then(after, a, b as B) as Blocking<T>;
 }
 
 function nothing(): Blocking<void> {

@@ -12,6 +12,7 @@
 import type { Cpu } from "../../machine/cpu.ts";
 import { Event } from "../../machine/event.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
+import { resume_thread } from "./frame.ts";
 import { curkernel, KASSERT, KERNEL_GLOBAL, priorities, release_traits } from "./kernel.ts";
 import { PRI_MAX_IDLE, PRI_MIN_IDLE, RQ_PPQ } from "./priority.ts";
 import {
@@ -269,14 +270,6 @@ function start_stretch(pc: pcpu): void {
 	events.schedule(pc.stretch, events.now + td.td_pending);
 }
 
-/** Calls a new thread's main function, in the thread: what a plain function does before it first waits is the thread's, too. */
-function thread_begin(td: thread): Iterator<void, unknown, void> {
-	const main = td.td_main as () => Blocking<void>;
-	td.td_main = null;
-	td.td_body = main()[Symbol.iterator]() as Iterator<void, unknown, void>;
-	return td.td_body;
-}
-
 /** Runs the current thread until it has to wait for something. */
 function run(pc: pcpu): void {
 	for (;;) {
@@ -293,9 +286,9 @@ function run(pc: pcpu): void {
 			}
 		}
 		set_curthread(td, pc.cpu);
-		const result = (td.td_body ?? thread_begin(td)).next();
+		const waits = resume_thread(td);
 		set_curthread(hostthread, pc.cpu);
-		if (result.done) {
+		if (!waits) {
 			// what it charged last is paid before it goes
 			if (td.td_pending > 0) start_stretch(pc);
 			else thread_exit(pc, td);

@@ -1,6 +1,7 @@
 /** Paths of functions: a tree, and a search that finds out when it was wrong. */
 import { expect, test } from "vitest";
 import { Path, PathFinder } from "../../../sim/profile/path.ts";
+import { type Coroutine, resume_thread } from "../../../src/kernel/sched/frame.ts";
 
 test("a path knows its functions, and what it lies within", () => {
 	const root = new Path("", null);
@@ -15,7 +16,7 @@ test("a path knows its functions, and what it lies within", () => {
 	expect(root.within(inner)).toBe(false);
 });
 
-/** A machine in miniature: an event that fires, a scheduler that runs a thread, functions that read a cost. */
+/** A machine in miniature: a thread, and functions that read a cost. */
 class Miniature {
 	readonly finder: PathFinder;
 	at: Path;
@@ -24,10 +25,11 @@ class Miniature {
 		this.at = this.finder.find(this.at, name, this.reader);
 		this.seen.push(this.at.names().join(";"));
 	};
+	private thread: Coroutine = { td_main: null, td_frame: null };
 	private readonly costs: { readonly atomic: number };
 
 	constructor(exact: boolean) {
-		this.finder = new PathFinder(exact);
+		this.finder = new PathFinder(exact, () => this.thread.td_frame);
 		this.at = this.finder.root;
 		const { reader } = this;
 		this.costs = {
@@ -53,15 +55,12 @@ class Miniature {
 		function* loop(): Iterable<void> {
 			for (const encrypts of rounds) yield* encrypts ? wg_encrypt() : wg_decrypt();
 		}
-		const thread = loop()[Symbol.iterator]();
-		function run(): void {
-			while (!thread.next().done);
-		}
-		run();
+		this.thread = { td_main: loop, td_frame: null };
+		while (resume_thread(this.thread));
 	}
 }
 
-test("generators that wait for one another are found on the stack, without the plumbing between them", () => {
+test("functions that wait for one another are found, without the plumbing between them", () => {
 	const machine = new Miniature(true);
 	machine.fire([true, false]);
 	expect(machine.seen).toEqual(["loop;wg_encrypt;mtx_lock", "loop;wg_decrypt;mtx_lock"]);

@@ -1,0 +1,154 @@
+/** Compiles a module: all functions that may wait, and the import of what they need for it. */
+import { parse } from "acorn";
+import { generate, type Options } from "astring";
+import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, Node, Program } from "estree";
+import { keepGenerator } from "./generator.ts";
+import { lowerFunction } from "./lower.ts";
+import { children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
+import { importOf } from "./runtime.ts";
+import { Unsupported } from "./unsupported.ts";
+
+export interface CompileOptions {
+	/** of the source, for messages */
+	readonly file: string;
+	/** how it imports src/kernel/sched/frame */
+	readonly runtime: string;
+	/** what it imports instead of a module it names; nothing changes when left out */
+	readonly resolve?: (specifier: string) => string;
+	/** is told where everything went */
+	readonly sourceMap?: NonNullable<Options["sourceMap"]>;
+}
+
+export interface Compiled {
+	readonly code: string;
+	/** lines of `code` before the first one that comes from the source; null if the source needed nothing and is `code` */
+	readonly header: number | null;
+	/** functions that stayed generators, and why, a line each */
+	readonly kept: readonly string[];
+}
+
+/** A module without any of these is as it should be. */
+const MAY_WAIT = /function\s*\*|yield|\*\s*[#\w[]+\s*\(/;
+
+/**
+ * Whether a generator function is one of ours, that waits. An ordinary generator makes values: it has a `yield` with something
+ * behind it, and is left alone.
+ */
+function isBlocking(fn: FunctionNode): boolean {
+	const makesValues = (node: Node): boolean =>
+		(node.type === "YieldExpression" && !node.delegate && Boolean(node.argument)) ||
+		children(node).some((child) => !isFunction(child) && makesValues(child));
+	return fn.generator === true && !makesValues(fn.body);
+}
+
+/** How a method finds itself: not by the object's, where a class below may have put its own. */
+function methodOf(within: ClassDeclaration | ClassExpression | null, method: MethodDefinition): Expression | null {
+	const { key } = method;
+	if (key.type === "PrivateIdentifier") return { ...member({ type: "ThisExpression" }, key.name), property: key };
+	if (!within?.id || method.computed || key.type !== "Identifier") return null;
+	const owner = name(within.id.name);
+	return member(method.static ? owner : member(owner, "prototype"), key.name);
+}
+
+/** What a function without a name is called after. */
+function calledAfter(parent: Node): string {
+	const named =
+		parent.type === "VariableDeclarator"
+			? parent.id
+			: parent.type === "Property" && !parent.computed
+				? parent.key
+				: null;
+	return named?.type === "Identifier" ? named.name : "function";
+}
+
+class Compilation {
+	readonly kept: string[] = [];
+	found = false;
+	private serial = 0;
+	private readonly file: string;
+
+	constructor(file: string) {
+		this.file = file;
+	}
+
+	/** Inner functions first. */
+	visit(node: Node, parent: Node, within: ClassDeclaration | ClassExpression | null): void {
+		if (node.type === "MethodDefinition") {
+			for (const child of children(node.value)) this.visit(child, node.value, null);
+			if (isBlocking(node.value)) {
+				const shown =
+					node.key.type === "Identifier" || node.key.type === "PrivateIdentifier" ? node.key.name : "method";
+				this.compile(node.value, methodOf(within, node), shown);
+			}
+			return;
+		}
+		const inside = node.type === "ClassDeclaration" || node.type === "ClassExpression" ? node : within;
+		for (const child of children(node)) this.visit(child, node, inside);
+		if (!isFunction(node) || node.type === "ArrowFunctionExpression" || !isBlocking(node)) return;
+		if (parent.type === "Property") parent.method = false;
+		node.id ??= name(`$${calledAfter(parent)}${++this.serial}`);
+		this.compile(node, name(node.id.name), node.id.name);
+	}
+
+	private compile(fn: FunctionNode, self: Expression | null, shown: string): void {
+		this.found = true;
+		if (points(fn.body) === 0) {
+			fn.generator = false;
+			return;
+		}
+		const before = structuredClone(fn);
+		try {
+			if (self === null) throw new Unsupported("has no name to find it by");
+			lowerFunction(fn, self);
+		} catch (error) {
+			if (!(error instanceof Unsupported)) throw error;
+			this.kept.push(`${this.file}: ${shown} ${error.message}`);
+			Object.assign(fn, before);
+			keepGenerator(fn, shown);
+		}
+	}
+}
+
+function redirect(program: Program, resolve: (specifier: string) => string): void {
+	const visit = (node: Node): void => {
+		if (
+			node.type === "ImportDeclaration" ||
+			node.type === "ExportNamedDeclaration" ||
+			node.type === "ExportAllDeclaration" ||
+			node.type === "ImportExpression"
+		) {
+			const { source } = node;
+			if (source?.type === "Literal" && typeof source.value === "string") {
+				node.source = { type: "Literal", value: resolve(source.value) };
+			}
+		}
+		for (const child of children(node)) visit(child);
+	};
+	visit(program);
+}
+
+function namesIn(node: Node, names: Set<string>): Set<string> {
+	if (node.type === "Identifier") names.add(node.name);
+	for (const child of children(node)) namesIn(child, names);
+	return names;
+}
+
+/**
+ * Compiles one module's JavaScript.
+ *
+ * @throws SyntaxError
+ */
+export function compileModule(source: string, options: CompileOptions): Compiled {
+	const { file, runtime, resolve, sourceMap } = options;
+	const unchanged = { code: source, header: null, kept: [] };
+	if (resolve === undefined && !MAY_WAIT.test(source)) return unchanged;
+	const parsed = parse(source, { ecmaVersion: "latest", sourceType: "module", locations: sourceMap !== undefined });
+	const program = parsed as unknown as Program;
+	const compilation = new Compilation(file);
+	compilation.visit(program, program, null);
+	if (resolve !== undefined) redirect(program, resolve);
+	else if (!compilation.found) return unchanged;
+	const header = importOf(namesIn(program, new Set()), runtime);
+	const code = sourceMap === undefined ? generate(program) : generate(program, { sourceMap });
+	return { code: header + code, header: header === "" ? 0 : 1, kept: compilation.kept };
+}

@@ -1,0 +1,41 @@
+/** What compiled code uses of src/kernel/sched/frame.ts, and the names it uses it by. */
+import type { Expression } from "estree";
+import { element, equal, literal, member, name } from "./node.ts";
+
+export const AT = "$at";
+export const RESULT = "$result";
+export const FRAME = "$frame";
+export const RESUMPTION = "$resumption";
+export const GENERATOR = "$generator";
+
+/** Frames come in sizes, by the number of variables in them; larger ones have a list. */
+const SIZES = [4, 10] as const;
+
+export function suspendName(variables: number): string {
+	const size = SIZES.find((size) => variables <= size);
+	return size === undefined ? "$suspend" : `$suspend${size}`;
+}
+
+/** Where in a frame of `variables` the one number `i` is. */
+export function variableOf(variables: number, i: number): Expression {
+	if (SIZES.some((size) => variables <= size)) return member(name(FRAME), `v${i}`);
+	return element(member(name(FRAME), "values"), literal(i));
+}
+
+const IMPORTED = ["resumption", "suspend", ...SIZES.map((size) => `suspend${size}`), "generator"];
+
+/** The statement a compiled module begins with: what of `used` it needs. */
+export function importOf(used: ReadonlySet<string>, runtime: string): string {
+	const names = IMPORTED.filter((one) => used.has(`$${one}`));
+	if (names.length === 0) return "";
+	return `import { ${names.map((one) => `${one} as $${one}`).join(", ")} } from ${JSON.stringify(runtime)};\n`;
+}
+
+/**
+ * Whether a result is SUSPENDED. No other symbol is ever a result, and V8 sees to this test without a call; it would not know
+ * what it compares with if it were given the imported constant.
+ */
+export function isSuspended(result: Expression): Expression {
+	const type: Expression = { type: "UnaryExpression", operator: "typeof", prefix: true, argument: result };
+	return equal(type, { type: "Literal", value: "symbol" });
+}

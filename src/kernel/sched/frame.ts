@@ -1,0 +1,257 @@
+/**
+ * How a function waits in the middle, and goes on later: what compiled `function*` are made of.
+ *
+ * The compiler (compiler/) turns every Blocking function into a plain one. When it has to wait, each function on the way saves
+ * itself in a frame and returns SUSPENDED; the frames hang on the thread, innermost first. When the thread goes on, only the
+ * innermost function is called again; the one that had called it is when that is over. Most calls never wait, and cost no
+ * more than a call.
+ */
+
+/** What a function returns that has to wait, having saved itself. */
+export const SUSPENDED: unique symbol = Symbol("SUSPENDED");
+
+/** A function in the middle of its work. */
+export interface Frame {
+	/** called to go on; it finds the frame in `resumption` */
+	readonly fn: (...args: never[]) => unknown;
+	/** its `this` */
+	readonly self: unknown;
+	/** where it goes on */
+	readonly at: number;
+	/** the frame of the function that waits for this one */
+	up: Frame | null;
+}
+
+class Frame4 implements Frame {
+	readonly fn: Frame["fn"];
+	readonly self: unknown;
+	readonly at: number;
+	up: Frame | null = null;
+	readonly v0: unknown;
+	readonly v1: unknown;
+	readonly v2: unknown;
+	readonly v3: unknown;
+	constructor(fn: Frame["fn"], self: unknown, at: number, v0?: unknown, v1?: unknown, v2?: unknown, v3?: unknown) {
+		this.fn = fn;
+		this.self = self;
+		this.at = at;
+		this.v0 = v0;
+		this.v1 = v1;
+		this.v2 = v2;
+		this.v3 = v3;
+	}
+}
+
+class Frame10 implements Frame {
+	readonly fn: Frame["fn"];
+	readonly self: unknown;
+	readonly at: number;
+	up: Frame | null = null;
+	readonly v0: unknown;
+	readonly v1: unknown;
+	readonly v2: unknown;
+	readonly v3: unknown;
+	readonly v4: unknown;
+	readonly v5: unknown;
+	readonly v6: unknown;
+	readonly v7: unknown;
+	readonly v8: unknown;
+	readonly v9: unknown;
+	constructor(
+		fn: Frame["fn"],
+		self: unknown,
+		at: number,
+		v0: unknown,
+		v1: unknown,
+		v2: unknown,
+		v3: unknown,
+		v4: unknown,
+		v5: unknown,
+		v6: unknown,
+		v7: unknown,
+		v8: unknown,
+		v9: unknown,
+	) {
+		this.fn = fn;
+		this.self = self;
+		this.at = at;
+		this.v0 = v0;
+		this.v1 = v1;
+		this.v2 = v2;
+		this.v3 = v3;
+		this.v4 = v4;
+		this.v5 = v5;
+		this.v6 = v6;
+		this.v7 = v7;
+		this.v8 = v8;
+		this.v9 = v9;
+	}
+}
+
+class LargeFrame implements Frame {
+	readonly fn: Frame["fn"];
+	readonly self: unknown;
+	readonly at: number;
+	up: Frame | null = null;
+	readonly values: unknown[];
+	constructor(fn: Frame["fn"], self: unknown, at: number, values: unknown[]) {
+		this.fn = fn;
+		this.self = self;
+		this.at = at;
+		this.values = values;
+	}
+}
+
+type BlockingGenerator = Generator<void, unknown, unknown>;
+
+/** The frame a function is called to go on with, and what came back from what it waited for; it takes the frame away. */
+export const resumption: {
+	frame: Frame | null;
+	value: unknown;
+	/** what was thrown instead; only generators are told */
+	thrown: { readonly reason: unknown } | null;
+} = { frame: null, value: undefined, thrown: null };
+
+/** Frames saved since the thread was let go, which hang on nothing yet. */
+let innermost: Frame | null = null;
+let outermost: Frame | null = null;
+
+function save(frame: Frame): typeof SUSPENDED {
+	if (outermost === null) innermost = frame;
+	else outermost.up = frame;
+	outermost = frame;
+	return SUSPENDED;
+}
+
+export function suspend4(
+	fn: Frame["fn"],
+	self: unknown,
+	at: number,
+	v0?: unknown,
+	v1?: unknown,
+	v2?: unknown,
+	v3?: unknown,
+): typeof SUSPENDED {
+	return save(new Frame4(fn, self, at, v0, v1, v2, v3));
+}
+
+export function suspend10(
+	fn: Frame["fn"],
+	self: unknown,
+	at: number,
+	v0: unknown,
+	v1: unknown,
+	v2: unknown,
+	v3: unknown,
+	v4: unknown,
+	v5?: unknown,
+	v6?: unknown,
+	v7?: unknown,
+	v8?: unknown,
+	v9?: unknown,
+): typeof SUSPENDED {
+	return save(new Frame10(fn, self, at, v0, v1, v2, v3, v4, v5, v6, v7, v8, v9));
+}
+
+export function suspend(fn: Frame["fn"], self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
+	return save(new LargeFrame(fn, self, at, values));
+}
+
+/** Goes on with a function that stays a generator, see there. */
+function resume_generator(): unknown {
+	const frame = resumption.frame as Frame4;
+	resumption.frame = null;
+	const iterator = frame.v0 as BlockingGenerator;
+	const { thrown } = resumption;
+	resumption.thrown = null;
+	return step(thrown === null ? iterator.next(resumption.value) : iterator.throw(thrown.reason), iterator, frame.v1);
+}
+
+function step(result: IteratorResult<void, unknown>, iterator: BlockingGenerator, name: unknown): unknown {
+	return result.done ? result.value : suspend4(resume_generator, undefined, 0, iterator, name);
+}
+
+/**
+ * Runs a function that stays a generator, because it must see what is thrown while it waits. It yields where a compiled
+ * function would return SUSPENDED.
+ */
+export function generator(iterator: BlockingGenerator, name: string): unknown {
+	return step(iterator.next(undefined), iterator, name);
+}
+
+/** What a function is called that waits. */
+export function frame_name(frame: Frame): string {
+	return frame.fn === resume_generator ? ((frame as Frame4).v1 as string) : frame.fn.name;
+}
+
+function resume_after_wait(): unknown {
+	const { v0: after, v1: a, v2: b } = resumption.frame as Frame4;
+	resumption.frame = null;
+	return (after as (a: unknown, b: unknown) => unknown)(a, b);
+}
+
+/** Waits, and goes on with `after(a, b)`. */
+export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unknown {
+	return suspend4(resume_after_wait, undefined, 0, after, a, b);
+}
+
+/**
+ * Whether a function has returned that had to wait, without saying so: something in it was called without `yield*`. What was
+ * saved is forgotten.
+ */
+export function wait_dropped(): boolean {
+	const dropped = innermost !== null;
+	innermost = outermost = null;
+	return dropped;
+}
+
+/** Whatever runs compiled functions: a thread. */
+export interface Coroutine {
+	/** its first function, until that is called */
+	td_main: (() => unknown) | null;
+	/** functions that wait, innermost first */
+	td_frame: Frame | null;
+}
+
+/** Lets `td` go on until it has to wait. @returns false when it is over */
+export function resume_thread(td: Coroutine): boolean {
+	try {
+		return run_thread(td, undefined);
+	} catch (reason) {
+		return unwind(td, reason);
+	}
+}
+
+function run_thread(td: Coroutine, result: unknown): boolean {
+	if (td.td_main !== null) {
+		const main = td.td_main;
+		td.td_main = null;
+		result = main();
+	}
+	for (;;) {
+		if (typeof result === "symbol") {
+			(outermost as Frame).up = td.td_frame;
+			td.td_frame = innermost;
+			innermost = outermost = null;
+			return true;
+		}
+		if (innermost !== null) throw new Error("a function that may wait was called without yield*");
+		const frame = td.td_frame;
+		if (frame === null) return false;
+		td.td_frame = frame.up;
+		resumption.frame = frame;
+		resumption.value = result;
+		result = (frame.fn as (this: unknown) => unknown).call(frame.self);
+	}
+}
+
+/** Gives what was thrown to the functions that waited, from the inside: those that can catch it are generators. */
+function unwind(td: Coroutine, reason: unknown): boolean {
+	for (let frame = td.td_frame; frame !== null; frame = frame.up) {
+		if (frame.fn !== resume_generator) continue;
+		td.td_frame = frame;
+		resumption.thrown = { reason };
+		return resume_thread(td);
+	}
+	throw reason;
+}

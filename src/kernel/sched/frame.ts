@@ -10,97 +10,37 @@
 /** What a function returns that has to wait, having saved itself. */
 export const SUSPENDED: unique symbol = Symbol("SUSPENDED");
 
-/** A function in the middle of its work. */
-export interface Frame {
+type Resumable = (...args: never[]) => unknown;
+
+function nobody(): void {}
+
+/** A function in the middle of its work. Frames are used again and again: the host would spend much time on making them. */
+export class Frame {
 	/** called to go on; it finds the frame in `resumption` */
-	readonly fn: (...args: never[]) => unknown;
+	fn: Resumable = nobody;
 	/** its `this` */
-	readonly self: unknown;
+	self: unknown = undefined;
 	/** where it goes on */
-	readonly at: number;
+	at = 0;
 	/** the frame of the function that waits for this one */
-	up: Frame | null;
+	up: Frame | null = null;
+	/** variables it needs again, if there are no more than ten */
+	v0: unknown = undefined;
+	v1: unknown = undefined;
+	v2: unknown = undefined;
+	v3: unknown = undefined;
+	v4: unknown = undefined;
+	v5: unknown = undefined;
+	v6: unknown = undefined;
+	v7: unknown = undefined;
+	v8: unknown = undefined;
+	v9: unknown = undefined;
+	/** all of them, if there are */
+	values: readonly unknown[] = [];
 }
 
-class Frame4 implements Frame {
-	readonly fn: Frame["fn"];
-	readonly self: unknown;
-	readonly at: number;
-	up: Frame | null = null;
-	readonly v0: unknown;
-	readonly v1: unknown;
-	readonly v2: unknown;
-	readonly v3: unknown;
-	constructor(fn: Frame["fn"], self: unknown, at: number, v0?: unknown, v1?: unknown, v2?: unknown, v3?: unknown) {
-		this.fn = fn;
-		this.self = self;
-		this.at = at;
-		this.v0 = v0;
-		this.v1 = v1;
-		this.v2 = v2;
-		this.v3 = v3;
-	}
-}
-
-class Frame10 implements Frame {
-	readonly fn: Frame["fn"];
-	readonly self: unknown;
-	readonly at: number;
-	up: Frame | null = null;
-	readonly v0: unknown;
-	readonly v1: unknown;
-	readonly v2: unknown;
-	readonly v3: unknown;
-	readonly v4: unknown;
-	readonly v5: unknown;
-	readonly v6: unknown;
-	readonly v7: unknown;
-	readonly v8: unknown;
-	readonly v9: unknown;
-	constructor(
-		fn: Frame["fn"],
-		self: unknown,
-		at: number,
-		v0: unknown,
-		v1: unknown,
-		v2: unknown,
-		v3: unknown,
-		v4: unknown,
-		v5: unknown,
-		v6: unknown,
-		v7: unknown,
-		v8: unknown,
-		v9: unknown,
-	) {
-		this.fn = fn;
-		this.self = self;
-		this.at = at;
-		this.v0 = v0;
-		this.v1 = v1;
-		this.v2 = v2;
-		this.v3 = v3;
-		this.v4 = v4;
-		this.v5 = v5;
-		this.v6 = v6;
-		this.v7 = v7;
-		this.v8 = v8;
-		this.v9 = v9;
-	}
-}
-
-class LargeFrame implements Frame {
-	readonly fn: Frame["fn"];
-	readonly self: unknown;
-	readonly at: number;
-	up: Frame | null = null;
-	readonly values: unknown[];
-	constructor(fn: Frame["fn"], self: unknown, at: number, values: unknown[]) {
-		this.fn = fn;
-		this.self = self;
-		this.at = at;
-		this.values = values;
-	}
-}
+/** frames nobody uses */
+let spare: Frame | null = null;
 
 type BlockingGenerator = Generator<void, unknown, unknown>;
 
@@ -116,15 +56,23 @@ export const resumption: {
 let innermost: Frame | null = null;
 let outermost: Frame | null = null;
 
-function save(frame: Frame): typeof SUSPENDED {
+function save(fn: Resumable, self: unknown, at: number): Frame {
+	let frame = spare;
+	if (frame === null) frame = new Frame();
+	else spare = frame.up;
+	frame.fn = fn;
+	frame.self = self;
+	frame.at = at;
+	frame.up = null;
 	if (outermost === null) innermost = frame;
 	else outermost.up = frame;
 	outermost = frame;
-	return SUSPENDED;
+	return frame;
 }
 
+/** Saves a function with up to 4 variables. */
 export function suspend4(
-	fn: Frame["fn"],
+	fn: Resumable,
 	self: unknown,
 	at: number,
 	v0?: unknown,
@@ -132,11 +80,17 @@ export function suspend4(
 	v2?: unknown,
 	v3?: unknown,
 ): typeof SUSPENDED {
-	return save(new Frame4(fn, self, at, v0, v1, v2, v3));
+	const frame = save(fn, self, at);
+	frame.v0 = v0;
+	frame.v1 = v1;
+	frame.v2 = v2;
+	frame.v3 = v3;
+	return SUSPENDED;
 }
 
+/** Saves a function with up to 10 variables. */
 export function suspend10(
-	fn: Frame["fn"],
+	fn: Resumable,
 	self: unknown,
 	at: number,
 	v0: unknown,
@@ -150,16 +104,29 @@ export function suspend10(
 	v8?: unknown,
 	v9?: unknown,
 ): typeof SUSPENDED {
-	return save(new Frame10(fn, self, at, v0, v1, v2, v3, v4, v5, v6, v7, v8, v9));
+	const frame = save(fn, self, at);
+	frame.v0 = v0;
+	frame.v1 = v1;
+	frame.v2 = v2;
+	frame.v3 = v3;
+	frame.v4 = v4;
+	frame.v5 = v5;
+	frame.v6 = v6;
+	frame.v7 = v7;
+	frame.v8 = v8;
+	frame.v9 = v9;
+	return SUSPENDED;
 }
 
-export function suspend(fn: Frame["fn"], self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
-	return save(new LargeFrame(fn, self, at, values));
+/** Saves a function with any number of variables. */
+export function suspend(fn: Resumable, self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
+	save(fn, self, at).values = values;
+	return SUSPENDED;
 }
 
 /** Goes on with a function that stays a generator, see there. */
 function resume_generator(): unknown {
-	const frame = resumption.frame as Frame4;
+	const frame = resumption.frame as Frame;
 	resumption.frame = null;
 	const iterator = frame.v0 as BlockingGenerator;
 	const { thrown } = resumption;
@@ -181,11 +148,11 @@ export function generator(iterator: BlockingGenerator, name: string): unknown {
 
 /** What a function is called that waits. */
 export function frame_name(frame: Frame): string {
-	return frame.fn === resume_generator ? ((frame as Frame4).v1 as string) : frame.fn.name;
+	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name;
 }
 
 function resume_after_wait(): unknown {
-	const { v0: after, v1: a, v2: b } = resumption.frame as Frame4;
+	const { v0: after, v1: a, v2: b } = resumption.frame as Frame;
 	resumption.frame = null;
 	return (after as (a: unknown, b: unknown) => unknown)(a, b);
 }
@@ -241,6 +208,9 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 		td.td_frame = frame.up;
 		resumption.frame = frame;
 		resumption.value = result;
+		// the function takes its variables out before it does anything else
+		frame.up = spare;
+		spare = frame;
 		result = (frame.fn as (this: unknown) => unknown).call(frame.self);
 	}
 }

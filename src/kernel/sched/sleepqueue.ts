@@ -33,9 +33,30 @@ class sleepq {
 	readonly sq_blocked: thread[] = [];
 }
 
+/** Empty queues are let go when there are more queues than this, and more than twice as many as there were then. */
+const CHAINS_MIN = 64;
+
 class sleepq_state {
+	/** a queue stays with its channel when its last thread has gone: most channels are slept on again */
 	readonly chains = new Map<object, sleepq>();
-	readonly free: sleepq[] = [];
+	private limit = CHAINS_MIN;
+
+	/** The queue of `chan`, made if there is none. */
+	of(chan: object): sleepq {
+		let sq = this.chains.get(chan);
+		if (sq === undefined) {
+			if (this.chains.size >= this.limit) this.sweep();
+			sq = new sleepq();
+			this.chains.set(chan, sq);
+		}
+		return sq;
+	}
+
+	private sweep(): void {
+		for (const [chan, sq] of this.chains) if (sq.sq_blocked.length === 0) this.chains.delete(chan);
+		this.limit = Math.max(CHAINS_MIN, 2 * this.chains.size);
+	}
+
 	/** wakeup calls that found a sleeper, for the statistics */
 	wakeups = 0;
 }
@@ -57,10 +78,8 @@ class sleep_timeout {
 		interrupt(pcpu_find(0), cost.timer_interrupt, () => {
 			const chan = td.td_wchan;
 			if (chan === null) return;
-			const state = sleepqs();
-			const sq = state.chains.get(chan) as sleepq;
-			sq.sq_blocked.splice(sq.sq_blocked.indexOf(td), 1);
-			if (sq.sq_blocked.length === 0) retire(state, chan, sq);
+			const { sq_blocked } = sleepqs().of(chan);
+			sq_blocked.splice(sq_blocked.indexOf(td), 1);
 			td.td_slpret = EWOULDBLOCK;
 			resume(td);
 		});
@@ -69,23 +88,12 @@ class sleep_timeout {
 
 const timeouts = new WeakMap<thread, sleep_timeout>();
 
-function retire(state: sleepq_state, chan: object, sq: sleepq): void {
-	state.chains.delete(chan);
-	state.free.push(sq);
-}
-
 function sleepq_add(chan: object, wmesg: string): void {
 	const td = curthread;
 	if (td.td_no_sleeping !== 0)
 		panic(`sleepq_add: td ${td.td_name} to sleep on wchan ${wmesg} with sleeping prohibited`);
 	if (td.td_critnest !== 0) panic(`sleeping in a critical section: ${wmesg}`);
-	const state = sleepqs();
-	let sq = state.chains.get(chan);
-	if (sq === undefined) {
-		sq = state.free.pop() ?? new sleepq();
-		state.chains.set(chan, sq);
-	}
-	sq.sq_blocked.push(td);
+	sleepqs().of(chan).sq_blocked.push(td);
 	td.td_wchan = chan;
 	td.td_wmesg = wmesg;
 	td.td_slpret = 0;
@@ -204,22 +212,11 @@ export function wakeup(chan: object): Blocking<void> {
 }
 
 function wakeup_now(chan: object): Blocking<void> {
-	const state = sleepqs();
-	const sq = state.chains.get(chan);
-	if (sq === undefined) return DONE;
-	state.chains.delete(chan);
-	for (const td of sq.sq_blocked) resume(td);
-	sq.sq_blocked.length = 0;
-	state.free.push(sq);
+	const sleepers = sleepqs().chains.get(chan)?.sq_blocked;
+	if (sleepers === undefined || sleepers.length === 0) return DONE;
+	for (const td of sleepers) resume(td);
+	while (sleepers.length > 0) sleepers.pop();
 	return curthread.td_owepreempt ? sync() : DONE;
-}
-
-function take(sq: sleepq, at: number, state: sleepq_state, chan: object): thread {
-	const td = sq.sq_blocked[at];
-	if (at === sq.sq_blocked.length - 1) sq.sq_blocked.pop();
-	else sq.sq_blocked.splice(at, 1);
-	if (sq.sq_blocked.length === 0) retire(state, chan, sq);
-	return td;
 }
 
 /** Wakes the sleeper of the best priority, the longest asleep among equals. */
@@ -229,14 +226,12 @@ export function wakeup_one(chan: object): Blocking<void> {
 }
 
 function wakeup_one_now(chan: object): Blocking<void> {
-	const state = sleepqs();
-	const sq = state.chains.get(chan);
-	if (sq === undefined) return DONE;
+	const sleepers = sleepqs().chains.get(chan)?.sq_blocked;
+	if (sleepers === undefined || sleepers.length === 0) return DONE;
 	let best = 0;
-	for (let i = 1; i < sq.sq_blocked.length; i++) {
-		if (sq.sq_blocked[i].td_priority < sq.sq_blocked[best].td_priority) best = i;
-	}
-	resume(take(sq, best, state, chan));
+	for (let i = 1; i < sleepers.length; i++) if (sleepers[i].td_priority < sleepers[best].td_priority) best = i;
+	const [td] = sleepers.splice(best, 1);
+	resume(td);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 
@@ -247,10 +242,9 @@ export function wakeup_any(chan: object): Blocking<void> {
 }
 
 function wakeup_any_now(chan: object): Blocking<void> {
-	const state = sleepqs();
-	const sq = state.chains.get(chan);
-	if (sq === undefined) return DONE;
-	resume(take(sq, sq.sq_blocked.length - 1, state, chan));
+	const td = sleepqs().chains.get(chan)?.sq_blocked.pop();
+	if (td === undefined) return DONE;
+	resume(td);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 

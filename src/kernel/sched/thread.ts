@@ -89,13 +89,10 @@ export class thread {
 	td_slpret = 0;
 	/** its sleep ends by itself: a timeout is scheduled */
 	td_timeout = false;
-	/** sleep queue and run queue links */
+	/** run queue links */
 	td_next: thread | null = null;
 	td_prev: thread | null = null;
-	td_slpnext: thread | null = null;
 	td_rqbucket = -1;
-	/** arrival order among spinners and sleepers */
-	td_slpseq = 0;
 	td_rw_rlocks = 0;
 	td_sx_slocks = 0;
 	td_exited = false;

@@ -1,9 +1,10 @@
 /**
  * Kernel threads as coroutines, and how they spend simulated time.
  *
- * A thread is a generator. `charge` moves its own clock ahead of the machine's; before it touches anything shared it
- * synchronises, that is, it lets the machine catch up. If nothing else is due before then, the machine's clock simply
- * jumps and the thread goes on without a switch; that is the common case, and what makes the simulator fast.
+ * A thread's functions are written as generators and compiled to plain functions that save themselves when they wait, see
+ * frame.ts. `charge` moves the thread's own clock ahead of the machine's; before it touches anything shared it synchronises, that
+ * is, it lets the machine catch up. If nothing else is due before then, the machine's clock simply jumps and the thread goes on
+ * without a switch; that is the common case, and what makes the simulator fast.
  *
  * @see docs/conventions.md; sys/proc.h struct thread
  */
@@ -18,7 +19,10 @@ import type { vnet } from "./kernel.ts";
 /** What a thread has charged and not lived through changes by `ns`: hardware is never exact. Fires before it does. */
 export const sched_jitter = SDT_PROBE_DEFINE<[td: thread, ns: number]>("sched:::jitter", "td: thread, ns: number");
 
-/** May take a lock, sleep or spend simulated time; call it with `yield*`. */
+/**
+ * What a function has that may take a lock, sleep or spend simulated time: call it with `yield*`. That is how it is written, and
+ * what the type checker sees; compiled, the function returns its result, or SUSPENDED if it has to wait.
+ */
 export type Blocking<T> = Iterable<void, T, void>;
 
 export const TDS_INACTIVE = 0;

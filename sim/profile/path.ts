@@ -86,10 +86,16 @@ const RUNS_GENERATOR = "generator";
 /** The compiler's names for functions that have none, or that of what holds them. */
 const GIVEN = /^\$(.+?)\d+$/;
 
+/** These are macros in C, and only call the function of the lock: not saved where they wait. */
+const LOCK_MACRO = /^[A-Z0-9_]+_(?:[RW]?LOCK|[RW]?UNLOCK)$/;
+
 /** Called by the table of costs when one is read. */
 type Reader = (...args: never[]) => unknown;
 
-/** Our kernel has some functions in halves: what follows a wait, or needs none, is a function of its own. */
+/**
+ * Our kernel has some functions in halves: what follows a wait, or needs none, is a function of its own, and so is the way of a
+ * contested lock, which is all that is left of it once it has waited.
+ */
 const HALF = /_(?:later|now)$/;
 
 /**
@@ -101,6 +107,7 @@ function callers(reader: Reader, frames: number, waiting: Frame | null): string[
 	const add = (name: string): void => {
 		const given = name.replace(GIVEN, "$1");
 		const whole = given.replace(HALF, "");
+		if (LOCK_MACRO.test(whole) || names.at(-1) === `${whole}_contested`) return;
 		const again = whole === names.at(-1) && (half || whole !== given);
 		half = whole !== given;
 		if (!again) names.push(whole);

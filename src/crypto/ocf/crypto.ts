@@ -450,9 +450,9 @@ function* crypto_batch_enqueue(crp: cryptop): Blocking<void> {
  *
  * @see crypto.c crypto_invoke
  */
-function crypto_invoke(cap: cryptocap, crp: cryptop, hint: number): Blocking<Errno> {
-	if ((cap.cc_flags & CRYPTOCAP_F_CLEANUP) !== 0) return crypto_migrate(crp);
-	return cap.cc_dev.cryptodev_process(crp, hint);
+function* crypto_invoke(cap: cryptocap, crp: cryptop, hint: number): Blocking<Errno> {
+	if ((cap.cc_flags & CRYPTOCAP_F_CLEANUP) !== 0) return yield* crypto_migrate(crp);
+	return yield* cap.cc_dev.cryptodev_process(crp, hint);
 }
 
 function* crypto_migrate(crp: cryptop): Blocking<Errno> {

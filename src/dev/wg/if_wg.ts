@@ -877,8 +877,8 @@ export function* wg_socket_set_fibnum(sc: wg_softc, fibnum: number): Blocking<Er
 	return ret;
 }
 
-export function wg_socket_uninit(sc: wg_softc): Blocking<void> {
-	return wg_socket_set(sc, null, null);
+export function* wg_socket_uninit(sc: wg_softc): Blocking<void> {
+	return yield* wg_socket_set(sc, null, null);
 }
 
 /** Publishes new sockets, and closes the old ones once nobody can be sending through them. */
@@ -1655,13 +1655,13 @@ export function* wg_softc_encrypt(sc: wg_softc): Blocking<void> {
 }
 
 /** @see dispatch/ */
-export function wg_encrypt_dispatch(sc: wg_softc): Blocking<void> {
-	return sc.sc_dispatch.encrypt_dispatch(sc);
+export function* wg_encrypt_dispatch(sc: wg_softc): Blocking<void> {
+	return yield* sc.sc_dispatch.encrypt_dispatch(sc);
 }
 
 /** @see dispatch/ */
-export function wg_decrypt_dispatch(sc: wg_softc): Blocking<void> {
-	return sc.sc_dispatch.decrypt_dispatch(sc);
+export function* wg_decrypt_dispatch(sc: wg_softc): Blocking<void> {
+	return yield* sc.sc_dispatch.decrypt_dispatch(sc);
 }
 
 /** Task p_send: sends what is encrypted, in the order it was queued. */
@@ -2930,8 +2930,8 @@ export function wgc_privileged(): boolean {
 }
 
 /** The interface moves to another vnet; its sockets will come back in the home vnet. */
-export function wg_reassign(ifp: ifnet, _new_vnet: vnet, _unused: unknown): Blocking<void> {
-	return wg_down(ifp.if_softc as wg_softc);
+export function* wg_reassign(ifp: ifnet, _new_vnet: vnet, _unused: unknown): Blocking<void> {
+	return yield* wg_down(ifp.if_softc as wg_softc);
 }
 
 export function* wg_init(xsc: unknown): Blocking<void> {

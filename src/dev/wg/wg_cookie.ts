@@ -511,8 +511,8 @@ export function* ratelimit_deinit(rl: ratelimit): Blocking<void> {
 }
 
 /** The callout comes with rl_mtx held. @see wg_cookie.c ratelimit_gc_callout */
-export function ratelimit_gc_callout(rl: ratelimit): Blocking<void> {
-	return ratelimit_gc(rl, false);
+export function* ratelimit_gc_callout(rl: ratelimit): Blocking<void> {
+	return yield* ratelimit_gc(rl, false);
 }
 
 /**

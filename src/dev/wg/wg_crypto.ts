@@ -198,14 +198,14 @@ function own_decrypt_mbuf(m: mbuf, nonce_lo: number, nonce_hi: number, key: Uint
  * @returns 0; ENOMEM when there was no room for the tag
  * @see crypto.c chacha20poly1305_encrypt_mbuf
  */
-export function chacha20poly1305_encrypt_mbuf(
+export function* chacha20poly1305_encrypt_mbuf(
 	m: mbuf,
 	nonce_lo: number,
 	nonce_hi: number,
 	key: Uint8Array,
 ): Blocking<Errno> {
-	if (wg_crypto_softc().backend === "own") return done(own_encrypt_mbuf(m, nonce_lo, nonce_hi, key));
-	return ocf_encrypt_mbuf(m, nonce_lo, nonce_hi, key);
+	if (wg_crypto_softc().backend === "own") return own_encrypt_mbuf(m, nonce_lo, nonce_hi, key);
+	return yield* ocf_encrypt_mbuf(m, nonce_lo, nonce_hi, key);
 }
 
 /**
@@ -215,14 +215,14 @@ export function chacha20poly1305_encrypt_mbuf(
  * with crypto(9), which takes such a packet for a good one
  * @see crypto.c chacha20poly1305_decrypt_mbuf
  */
-export function chacha20poly1305_decrypt_mbuf(
+export function* chacha20poly1305_decrypt_mbuf(
 	m: mbuf,
 	nonce_lo: number,
 	nonce_hi: number,
 	key: Uint8Array,
 ): Blocking<Errno> {
-	if (wg_crypto_softc().backend === "own") return done(own_decrypt_mbuf(m, nonce_lo, nonce_hi, key));
-	return ocf_decrypt_mbuf(m, nonce_lo, nonce_hi, key);
+	if (wg_crypto_softc().backend === "own") return own_decrypt_mbuf(m, nonce_lo, nonce_hi, key);
+	return yield* ocf_decrypt_mbuf(m, nonce_lo, nonce_hi, key);
 }
 
 /** The requests' callback: there is nothing to do, the result is looked at after the dispatch. @see crypto.c crypto_callback */

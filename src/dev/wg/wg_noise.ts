@@ -627,8 +627,8 @@ export function* noise_remote_index_lookup(
 }
 
 /** @see wg_noise.c noise_remote_index */
-export function noise_remote_index(l: noise_local, idx: number): Blocking<noise_remote | null> {
-	return noise_remote_index_lookup(l, idx, true);
+export function* noise_remote_index(l: noise_local, idx: number): Blocking<noise_remote | null> {
+	return yield* noise_remote_index_lookup(l, idx, true);
 }
 
 /**

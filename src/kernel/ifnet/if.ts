@@ -168,8 +168,8 @@ export function if_setmtu(ifp: ifnet, mtu: number): Errno {
 }
 
 /** Adds the interface to the current vnet. */
-export function if_attach(ifp: ifnet): Blocking<void> {
-	return if_attach_internal(ifp, false);
+export function* if_attach(ifp: ifnet): Blocking<void> {
+	return yield* if_attach_internal(ifp, false);
 }
 
 function* if_attach_internal(ifp: ifnet, vmove: boolean): Blocking<void> {
@@ -437,8 +437,8 @@ function* do_link_state_change(ifp: ifnet, pending: number): Blocking<void> {
 }
 
 /** Empties the send queue. */
-export function if_qflush(ifp: ifnet): Blocking<void> {
-	return IFQ_PURGE(ifp.if_snd);
+export function* if_qflush(ifp: ifnet): Blocking<void> {
+	return yield* IFQ_PURGE(ifp.if_snd);
 }
 
 /** Transmits through the send queue, for drivers without if_transmit. @see if.c if_transmit, if_handoff */

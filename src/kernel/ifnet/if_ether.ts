@@ -35,7 +35,7 @@ import {
 	sbinuptime,
 	VNET_DEFINE,
 } from "../sched/kernel.ts";
-import { type Blocking, charge, cost, DONE, done, sync } from "../sched/thread.ts";
+import { type Blocking, charge, cost, sync } from "../sched/thread.ts";
 import {
 	ARP_LEN,
 	ARPHRD_ETHER,
@@ -217,15 +217,15 @@ function use_entry(la: llentry, lh: linkhdr, flags: number): void {
  * @returns 0; EWOULDBLOCK: the packet is kept until the answer comes; EHOSTDOWN or EHOSTUNREACH: kept as well, but nobody has
  * answered so far; EINVAL: freed, for no entry can be made
  */
-export function arpresolve(ifp: ifnet, is_gw: number, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
+export function* arpresolve(ifp: ifnet, is_gw: number, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
 	NET_EPOCH_ASSERT();
 	charge(cost.arp_lookup);
 	const la = lla_lookup(LLTABLE(ifp), (dst as sockaddr_in).sin_addr);
 	if (la !== null && (la.r_flags & RLLE_VALID) !== 0) {
 		use_entry(la, lh, la.r_flags);
-		return done(0);
+		return 0;
 	}
-	return arpresolve_full(ifp, is_gw, m, (dst as sockaddr_in).sin_addr, lh);
+	return yield* arpresolve_full(ifp, is_gw, m, (dst as sockaddr_in).sin_addr, lh);
 }
 
 /** The slow way: makes the entry, keeps the packet, asks. */
@@ -280,11 +280,11 @@ function* arpresolve_full(ifp: ifnet, is_gw: number, m: mbuf, addr: number, lh: 
 }
 
 /** netisr handler: checks that the packet is ARP for Ethernet and IPv4, and long enough. */
-function arpintr(m0: mbuf): Blocking<void> {
+function* arpintr(m0: mbuf): Blocking<void> {
 	charge(cost.arp_message);
 	const ifp = m0.m_pkthdr.rcvif as ifnet;
 	const m = m0.m_len < ARP_LEN ? m_pullup(m0, ARP_LEN) : m0;
-	if (m === null) return DONE;
+	if (m === null) return;
 	const { m_buf, m_data } = m;
 	if (
 		in_get16(m_buf, m_data) !== ARPHRD_ETHER ||
@@ -293,10 +293,10 @@ function arpintr(m0: mbuf): Blocking<void> {
 		in_get16(m_buf, m_data + 2) !== ETHERTYPE_IP
 	) {
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	V_arp().received++;
-	return in_arpinput(ifp, m);
+	return yield* in_arpinput(ifp, m);
 }
 
 /** The address of `ifp` that an ARP packet is about: the target's, the sender's, or just the first. */

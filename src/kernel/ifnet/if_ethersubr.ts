@@ -136,22 +136,22 @@ function ether_fillheader(ifp: ifnet, lh: linkhdr, etype: number): Blocking<Errn
 }
 
 /** Finds the link header for a packet to `dst`; EWOULDBLOCK if the packet waits for an answer. @see ether_resolve_addr */
-function ether_resolve_addr(ifp: ifnet, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
+function* ether_resolve_addr(ifp: ifnet, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
 	lh.pflags = RT_MAY_LOOP;
 	const group = (m.m_flags & (M_BCAST | M_MCAST)) !== 0;
 	switch (dst.sa_family) {
 		case AF_INET:
-			if (!group) return arpresolve(ifp, 0, m, dst, lh);
+			if (!group) return yield* arpresolve(ifp, 0, m, dst, lh);
 			if ((m.m_flags & M_BCAST) !== 0) ether_copy(lh.buf, 0, etherbroadcastaddr, 0);
 			else ETHER_MAP_IP_MULTICAST((dst as sockaddr_in).sin_addr, lh.buf, 0);
-			return ether_fillheader(ifp, lh, ETHERTYPE_IP);
+			return yield* ether_fillheader(ifp, lh, ETHERTYPE_IP);
 		case AF_INET6: {
 			if ((m.m_flags & M_MCAST) !== 0) {
 				ETHER_MAP_IPV6_MULTICAST((dst as sockaddr_in6).sin6_addr, lh.buf, 0);
-				return ether_fillheader(ifp, lh, ETHERTYPE_IPV6);
+				return yield* ether_fillheader(ifp, lh, ETHERTYPE_IPV6);
 			}
 			const resolve = pffinddomain(AF_INET6)?.dom_resolve;
-			if (resolve !== undefined) return resolve(ifp, 0, m, dst, lh);
+			if (resolve !== undefined) return yield* resolve(ifp, 0, m, dst, lh);
 			break;
 		}
 		case AF_ARP:
@@ -159,9 +159,9 @@ function ether_resolve_addr(ifp: ifnet, m: mbuf, dst: sockaddr, lh: linkhdr): Bl
 			lh.pflags = 0;
 			if (group) ether_copy(lh.buf, 0, etherbroadcastaddr, 0);
 			else ether_copy(lh.buf, 0, m.m_buf, m.m_data + 18);
-			return ether_fillheader(ifp, lh, ETHERTYPE_ARP);
+			return yield* ether_fillheader(ifp, lh, ETHERTYPE_ARP);
 	}
-	return ether_noaf(ifp, m, dst);
+	return yield* ether_noaf(ifp, m, dst);
 }
 
 function* ether_noaf(ifp: ifnet, m: mbuf, dst: sockaddr): Blocking<Errno> {
@@ -216,22 +216,22 @@ export function* ether_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | n
 }
 
 /** Transmits a frame that has its header. */
-export function ether_output_frame(ifp: ifnet, m: mbuf): Blocking<Errno> {
-	return ifp.if_transmit(ifp, m);
+export function* ether_output_frame(ifp: ifnet, m: mbuf): Blocking<Errno> {
+	return yield* ifp.if_transmit(ifp, m);
 }
 
 /** One received frame: counts it, shows it to BPF, and drops what is not for us. */
-function ether_input_internal(ifp: ifnet, m: mbuf): Blocking<void> {
+function* ether_input_internal(ifp: ifnet, m: mbuf): Blocking<void> {
 	charge(cost.ether_input);
 	if ((ifp.if_flags & IFF_UP) === 0) {
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	if (m.m_len < ETHER_HDR_LEN) {
 		if_printf(ifp, `discard frame w/o leading ethernet header (len ${m.m_len} pkt len ${m.m_pkthdr.len})\n`);
 		if_inc_counter(ifp, IFCOUNTER_IERRORS, 1);
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	const { m_buf, m_data } = m;
 	if (ETHER_IS_MULTICAST(m_buf, m_data)) {
@@ -242,14 +242,14 @@ function ether_input_internal(ifp: ifnet, m: mbuf): Blocking<void> {
 	if_inc_counter(ifp, IFCOUNTER_IBYTES, m.m_pkthdr.len);
 	if ((ifp.if_flags & IFF_MONITOR) !== 0) {
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	M_SETFIB(m, ifp.if_fib);
-	return ether_demux(ifp, m);
+	return yield* ether_demux(ifp, m);
 }
 
-function ether_nh_input(m: mbuf): Blocking<void> {
-	return ether_input_internal(m.m_pkthdr.rcvif as ifnet, m);
+function* ether_nh_input(m: mbuf): Blocking<void> {
+	return yield* ether_input_internal(m.m_pkthdr.rcvif as ifnet, m);
 }
 
 /** Ethernet frames are handled where they arrive, whatever net.isr.dispatch says. */
@@ -291,24 +291,24 @@ const isr_of_type = new Map<number, number>([
 ]);
 
 /** Strips the Ethernet header and hands the packet to its protocol. */
-export function ether_demux(ifp: ifnet, m: mbuf): Blocking<void> {
+export function* ether_demux(ifp: ifnet, m: mbuf): Blocking<void> {
 	NET_EPOCH_ASSERT();
 	charge(cost.ether_demux);
 	const ether_type = in_get16(m.m_buf, m.m_data + 12);
 	if ((m.m_flags & M_VLANTAG) !== 0 || ether_type === ETHERTYPE_VLAN || ether_type === ETHERTYPE_QINQ) {
 		if_inc_counter(ifp, IFCOUNTER_NOPROTO, 1);
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	const isr = isr_of_type.get(ether_type);
 	if ((m.m_flags & M_PROMISC) !== 0 || isr === undefined || (isr === NETISR_ARP && (ifp.if_flags & IFF_NOARP) !== 0)) {
 		m_freem(m);
-		return DONE;
+		return;
 	}
 	m_clrprotoflags(m);
 	m_adj(m, ETHER_HDR_LEN);
 	// its result means nothing here: a direct dispatch has none, a queued packet was freed
-	return netisr_dispatch(isr, m) as unknown as Blocking<void>;
+	yield* netisr_dispatch(isr, m);
 }
 
 /** Turns an IP group into an Ethernet group. @see ether_resolvemulti */

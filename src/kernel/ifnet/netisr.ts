@@ -418,8 +418,8 @@ export function* netisr_queue_src(proto: number, source: number, m: mbuf): Block
 	return yield* netisr_queue_internal(ns, proto, m, cpuid);
 }
 
-export function netisr_queue(proto: number, m: mbuf): Blocking<Errno> {
-	return netisr_queue_src(proto, 0, m);
+export function* netisr_queue(proto: number, m: mbuf): Blocking<Errno> {
+	return yield* netisr_queue_src(proto, 0, m);
 }
 
 /** Handles a packet in this thread. Its fate is not told. */
@@ -473,23 +473,23 @@ function* netisr_dispatch_here(ns: netisr_state, proto: number, m: mbuf, nws: ne
 }
 
 /** Hands a packet to its protocol as the dispatch policy has it. In the net epoch. @see netisr.c netisr_dispatch_src */
-export function netisr_dispatch_src(proto: number, source: number, m: mbuf): Blocking<Errno> {
+export function* netisr_dispatch_src(proto: number, source: number, m: mbuf): Blocking<Errno> {
 	NET_EPOCH_ASSERT();
 	const ns = netisr();
 	KASSERT(ns.proto[proto] !== null, `netisr_dispatch_src: invalid protocol ${proto}`);
-	if (V_netisr_disabled().proto[proto]) return netisr_queue_src(proto, source, m);
+	if (V_netisr_disabled().proto[proto]) return yield* netisr_queue_src(proto, source, m);
 	switch (netisr_get_dispatch(ns, proto)) {
 		case NETISR_DISPATCH_DIRECT:
-			return netisr_dispatch_direct(ns, proto, m);
+			return yield* netisr_dispatch_direct(ns, proto, m);
 		case NETISR_DISPATCH_HYBRID:
-			return netisr_dispatch_hybrid(ns, proto, source, m);
+			return yield* netisr_dispatch_hybrid(ns, proto, source, m);
 		default:
-			return netisr_queue_src(proto, source, m);
+			return yield* netisr_queue_src(proto, source, m);
 	}
 }
 
-export function netisr_dispatch(proto: number, m: mbuf): Blocking<Errno> {
-	return netisr_dispatch_src(proto, 0, m);
+export function* netisr_dispatch(proto: number, m: mbuf): Blocking<Errno> {
+	return yield* netisr_dispatch_src(proto, 0, m);
 }
 
 function tunable_number(name: string, otherwise: number): number {

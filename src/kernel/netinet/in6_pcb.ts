@@ -10,7 +10,7 @@ import type { ucred } from "../jail/ucred.ts";
 import { NET_EPOCH_ASSERT } from "../lock/epoch.ts";
 import type { mbuf } from "../mbuf/mbuf.ts";
 import { KASSERT } from "../sched/kernel.ts";
-import { type Blocking, cost, curthread, done } from "../sched/thread.ts";
+import { type Blocking, cost, curthread } from "../sched/thread.ts";
 import { SO_REUSEADDR, SO_REUSEPORT, type socket } from "../socket/socket.ts";
 import {
 	AF_INET6,
@@ -86,7 +86,7 @@ export function in6_pcblookup_hash_locked(
 }
 
 /** Finds the block of a packet and locks it. @returns null if there is none */
-export function in6_pcblookup(
+export function* in6_pcblookup(
 	pcbinfo: inpcbinfo,
 	faddr: Uint8Array,
 	fport: number,
@@ -97,10 +97,10 @@ export function in6_pcblookup(
 ): Blocking<inpcb | null> {
 	KASSERT((lookupflags & ~INPLOOKUP_MASK) === 0, `in6_pcblookup: invalid lookup flags ${lookupflags}`);
 	const inp = in6_pcblookup_hash_locked(pcbinfo, faddr, fport, laddr, lport, lookupflags & INPLOOKUP_WILDCARD);
-	return inp === null ? done(null) : in_pcblookup_lock(inp, lookupflags);
+	return inp === null ? null : yield* in_pcblookup_lock(inp, lookupflags);
 }
 
-export function in6_pcblookup_mbuf(
+export function* in6_pcblookup_mbuf(
 	pcbinfo: inpcbinfo,
 	faddr: Uint8Array,
 	fport: number,
@@ -110,7 +110,7 @@ export function in6_pcblookup_mbuf(
 	ifp: ifnet | null,
 	_m: mbuf,
 ): Blocking<inpcb | null> {
-	return in6_pcblookup(pcbinfo, faddr, fport, laddr, lport, lookupflags, ifp);
+	return yield* in6_pcblookup(pcbinfo, faddr, fport, laddr, lport, lookupflags, ifp);
 }
 
 /** A block that uses a local address and port, for bind; the one that fits best with INPLOOKUP_WILDCARD. */

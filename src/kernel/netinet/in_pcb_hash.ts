@@ -6,7 +6,7 @@
 import type { ifnet } from "../ifnet/if_var.ts";
 import type { mbuf } from "../mbuf/mbuf.ts";
 import { KASSERT, panic } from "../sched/kernel.ts";
-import { type Blocking, cost, curthread, done } from "../sched/thread.ts";
+import { type Blocking, cost, curthread } from "../sched/thread.ts";
 import { INADDR_ANY, in_get32 } from "./in.ts";
 import {
 	INP_FREED,
@@ -165,7 +165,7 @@ export function* in_pcblookup_lock(inp: inpcb, lookupflags: number): Blocking<in
 }
 
 /** Finds the block of a packet and locks it. @returns null if there is none */
-export function in_pcblookup(
+export function* in_pcblookup(
 	pcbinfo: inpcbinfo,
 	faddr: number,
 	fport: number,
@@ -176,11 +176,11 @@ export function in_pcblookup(
 ): Blocking<inpcb | null> {
 	KASSERT((lookupflags & ~INPLOOKUP_MASK) === 0, `in_pcblookup: invalid lookup flags ${lookupflags}`);
 	const inp = in_pcblookup_hash_locked(pcbinfo, faddr, fport, laddr, lport, lookupflags & INPLOOKUP_WILDCARD);
-	return inp === null ? done(null) : in_pcblookup_lock(inp, lookupflags);
+	return inp === null ? null : yield* in_pcblookup_lock(inp, lookupflags);
 }
 
 /** The same for callers that have the packet; a hash by the hardware would be used here, and there is none. */
-export function in_pcblookup_mbuf(
+export function* in_pcblookup_mbuf(
 	pcbinfo: inpcbinfo,
 	faddr: number,
 	fport: number,
@@ -190,7 +190,7 @@ export function in_pcblookup_mbuf(
 	ifp: ifnet | null,
 	_m: mbuf,
 ): Blocking<inpcb | null> {
-	return in_pcblookup(pcbinfo, faddr, fport, laddr, lport, lookupflags, ifp);
+	return yield* in_pcblookup(pcbinfo, faddr, fport, laddr, lport, lookupflags, ifp);
 }
 
 /**

@@ -17,7 +17,7 @@ import { MTX_DEF, mtx, mtx_init, mtx_lock, mtx_unlock } from "../lock/mutex.ts";
 import { m_freem, type mbuf } from "../mbuf/mbuf.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { CURVNET_RESTORE, CURVNET_SET, hz } from "../sched/kernel.ts";
-import { type Blocking, charge, cost, done } from "../sched/thread.ts";
+import { type Blocking, charge, cost } from "../sched/thread.ts";
 import { ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADDR, icmp6_error } from "./icmp6.ts";
 import { AF_INET6, IN6_ARE_ADDR_EQUAL, in_get32, in_put16, type sockaddr, sockaddr_in6 } from "./in.ts";
 import { in6_dom_control, in6_dom_purgeaddr, in6_if_up } from "./in6_control.ts";
@@ -224,16 +224,16 @@ function* nd6_llinfo_timer(ln: nd6_entry): Blocking<void> {
  *
  * @returns 0; EWOULDBLOCK: the packet is kept until the answer comes; ENETDOWN: it was freed
  */
-export function nd6_resolve(ifp: ifnet, _is_gw: number, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
+export function* nd6_resolve(ifp: ifnet, _is_gw: number, m: mbuf, dst: sockaddr, lh: linkhdr): Blocking<Errno> {
 	NET_EPOCH_ASSERT();
 	charge(cost.nd6_resolve);
 	const addr = (dst as sockaddr_in6).sin6_addr;
 	const ln = nd6_lookup(addr, ifp);
 	if (ln?.r_valid === true) {
 		use_entry(ln, lh);
-		return done(0);
+		return 0;
 	}
-	return nd6_resolve_slow(ifp, m, addr, lh);
+	return yield* nd6_resolve_slow(ifp, m, addr, lh);
 }
 
 function use_entry(ln: nd6_entry, lh: linkhdr): void {

@@ -24,18 +24,18 @@ import { tcp_drop_syn_sent, tcp_mtudisc, tcp_notify } from "./tcp_subr.ts";
 import { intotcpcb, tcp_sysctl, V_tcbinfo } from "./tcp_var.ts";
 
 /** The connection a quoted segment belongs to, locked; null if there is none. */
-function quoted_pcb(m: mbuf, ip: number, th: number, isipv6: boolean): Blocking<inpcb | null> {
+function* quoted_pcb(m: mbuf, ip: number, th: number, isipv6: boolean): Blocking<inpcb | null> {
 	const buf = m.m_buf;
 	const lport = in_get16(buf, th + TH_SPORT);
 	const fport = in_get16(buf, th + TH_DPORT);
 	if (isipv6) {
 		const faddr = buf.subarray(ip + 24, ip + 40);
 		const laddr = buf.subarray(ip + 8, ip + 24);
-		return in6_pcblookup(V_tcbinfo(), faddr, fport, laddr, lport, INPLOOKUP_WLOCKPCB, null);
+		return yield* in6_pcblookup(V_tcbinfo(), faddr, fport, laddr, lport, INPLOOKUP_WLOCKPCB, null);
 	}
 	const faddr = in_get32(buf, ip + 16);
 	const laddr = in_get32(buf, ip + 12);
-	return in_pcblookup(V_tcbinfo(), faddr, fport, laddr, lport, INPLOOKUP_WLOCKPCB, null);
+	return yield* in_pcblookup(V_tcbinfo(), faddr, fport, laddr, lport, INPLOOKUP_WLOCKPCB, null);
 }
 
 /**

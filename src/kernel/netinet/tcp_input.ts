@@ -176,7 +176,7 @@ function read_header(th: tcphdr, buf: Uint8Array, at: number, hlen: number): voi
 const src6 = new Uint8Array(16);
 const dst6 = new Uint8Array(16);
 
-function lookup(m: mbuf, isipv6: boolean, off0: number): Blocking<inpcb | null> {
+function* lookup(m: mbuf, isipv6: boolean, off0: number): Blocking<inpcb | null> {
 	const buf = m.m_buf;
 	const ip = m.m_data;
 	const sport = in_get16(buf, ip + off0 + TH_SPORT);
@@ -184,11 +184,11 @@ function lookup(m: mbuf, isipv6: boolean, off0: number): Blocking<inpcb | null> 
 	if (isipv6) {
 		in6_copy(src6, 0, buf, ip + 8);
 		in6_copy(dst6, 0, buf, ip + 24);
-		return in6_pcblookup_mbuf(V_tcbinfo(), src6, sport, dst6, dport, LOOKUP, m_rcvif(m), m);
+		return yield* in6_pcblookup_mbuf(V_tcbinfo(), src6, sport, dst6, dport, LOOKUP, m_rcvif(m), m);
 	}
 	const src = in_get32(buf, ip + 12);
 	const dst = in_get32(buf, ip + 16);
-	return in_pcblookup_mbuf(V_tcbinfo(), src, sport, dst, dport, LOOKUP, m_rcvif(m), m);
+	return yield* in_pcblookup_mbuf(V_tcbinfo(), src, sport, dst, dport, LOOKUP, m_rcvif(m), m);
 }
 
 /** Is the segment addressed to more than one host? Such a SYN is not answered. */

@@ -383,10 +383,10 @@ export function tcp_pseudo_cksum(inp: inpcb, m: mbuf, iphlen: number, tcplen: nu
 	}
 }
 
-function send_ip(inp: inpcb, so: socket | null, m: mbuf): Blocking<Errno> {
+function* send_ip(inp: inpcb, so: socket | null, m: mbuf): Blocking<Errno> {
 	const flags = so !== null && (so.so_options & SO_DONTROUTE) !== 0 ? IP_ROUTETOIF : 0;
-	if ((inp.inp_vflag & INP_IPV6) !== 0) return ip6_output(m, null, inp.inp_route, flags, null, null, inp);
-	return ip_output(m, inp.inp_options, inp.inp_route, flags, null, inp);
+	if ((inp.inp_vflag & INP_IPV6) !== 0) return yield* ip6_output(m, null, inp.inp_route, flags, null, null, inp);
+	return yield* ip_output(m, inp.inp_options, inp.inp_route, flags, null, inp);
 }
 
 /** Sends what the connection has to send now: nothing, one segment, or as many as the windows allow. */

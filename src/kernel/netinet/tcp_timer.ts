@@ -18,7 +18,7 @@ import {
 import { ETIMEDOUT } from "../errno.ts";
 import { NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../lock/epoch.ts";
 import { CURVNET_RESTORE, CURVNET_SET, KASSERT, panic, ticks } from "../sched/kernel.ts";
-import { type Blocking, DONE } from "../sched/thread.ts";
+import type { Blocking } from "../sched/thread.ts";
 import { SBS_CANTRCVMORE, SO_KEEPALIVE, type socket } from "../socket/socket.ts";
 import { CC_RTO } from "./cc/cc.ts";
 import { INP_DROPPED, INP_WLOCK, INP_WUNLOCK, in_pcbrele_wlocked } from "./in_pcb.ts";
@@ -122,11 +122,11 @@ function handler_of(timer_type: number): (tp: tcpcb) => Blocking<void> {
  * Arms a timer `delta` ticks from now, or stops it when `delta` is 0. The pcb is locked. A timer that is not armed costs
  * nothing to stop: the usual case for the delayed ACK.
  */
-export function tcp_timer_activate(tp: tcpcb, timer_type: number, delta: number): Blocking<unknown> {
-	if ((tp.tt_flags & TT_STOPPED) !== 0) return DONE;
+export function* tcp_timer_activate(tp: tcpcb, timer_type: number, delta: number): Blocking<unknown> {
+	if ((tp.tt_flags & TT_STOPPED) !== 0) return;
 	const c = timer_of(tp, timer_type);
-	if (delta === 0) return callout_active(c) ? callout_stop(c) : DONE;
-	return callout_reset(c, delta, handler_of(timer_type), tp);
+	if (delta === 0) return callout_active(c) ? yield* callout_stop(c) : undefined;
+	return yield* callout_reset(c, delta, handler_of(timer_type), tp);
 }
 
 export function tcp_timer_active(tp: tcpcb, timer_type: number): boolean {

@@ -315,7 +315,7 @@ function udp_headers(inp: inpcb, m: mbuf, ends: in_endpoints, len: number, tos: 
 	return flags;
 }
 
-function udp_send(
+function* udp_send(
 	so: socket,
 	flags: number,
 	m: mbuf | null,
@@ -325,7 +325,7 @@ function udp_send(
 ): Blocking<Errno> {
 	const inp = sotoinpcb(so);
 	KASSERT(inp !== null && m !== null, "udp_send: inp == NULL");
-	return udp_output(inp, m as mbuf, nam, control, td, flags);
+	return yield* udp_output(inp, m as mbuf, nam, control, td, flags);
 }
 
 function* udp_attach(so: socket, _proto: number, _td: thread): Blocking<Errno> {

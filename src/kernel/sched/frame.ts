@@ -129,9 +129,10 @@ function resume_generator(): unknown {
 	const frame = resumption.frame as Frame;
 	resumption.frame = null;
 	const iterator = frame.v0 as BlockingGenerator;
-	const { thrown } = resumption;
+	const name = frame.v1;
+	const { thrown, value } = resumption;
 	resumption.thrown = null;
-	return step(thrown === null ? iterator.next(resumption.value) : iterator.throw(thrown.reason), iterator, frame.v1);
+	return step(thrown === null ? iterator.next(value) : iterator.throw(thrown.reason), iterator, name);
 }
 
 function step(result: IteratorResult<void, unknown>, iterator: BlockingGenerator, name: unknown): unknown {

@@ -523,8 +523,8 @@ export function* sblock(sb: sockbuf, flags: number): Blocking<Errno> {
 	return 0;
 }
 
-export function sbunlock(sb: sockbuf): Blocking<void> {
-	return sx_xunlock(sb.sb_sx);
+export function* sbunlock(sb: sockbuf): Blocking<void> {
+	yield* sx_xunlock(sb.sb_sx);
 }
 
 export function sb_notify(sb: sockbuf): boolean {
@@ -555,12 +555,12 @@ export function* sowakeup(so: socket, sb: sockbuf): Blocking<void> {
 	if (ret === SU_ISCONNECTED) yield* soisconnected(so);
 }
 
-export function sorwakeup_locked(so: socket): Blocking<void> {
-	return sb_notify(so.so_rcv) ? sowakeup(so, so.so_rcv) : SOCKBUF_UNLOCK(so.so_rcv);
+export function* sorwakeup_locked(so: socket): Blocking<void> {
+	return sb_notify(so.so_rcv) ? yield* sowakeup(so, so.so_rcv) : yield* SOCKBUF_UNLOCK(so.so_rcv);
 }
 
-export function sowwakeup_locked(so: socket): Blocking<void> {
-	return sb_notify(so.so_snd) ? sowakeup(so, so.so_snd) : SOCKBUF_UNLOCK(so.so_snd);
+export function* sowwakeup_locked(so: socket): Blocking<void> {
+	return sb_notify(so.so_snd) ? yield* sowakeup(so, so.so_snd) : yield* SOCKBUF_UNLOCK(so.so_snd);
 }
 
 export function* sorwakeup(so: socket): Blocking<void> {
@@ -574,10 +574,10 @@ export function* sowwakeup(so: socket): Blocking<void> {
 }
 
 /** No more will be sent on this socket; drops the lock. */
-export function socantsendmore_locked(so: socket): Blocking<void> {
+export function* socantsendmore_locked(so: socket): Blocking<void> {
 	SOCKBUF_LOCK_ASSERT(so.so_snd);
 	so.so_snd.sb_state |= SBS_CANTSENDMORE;
-	return sowwakeup_locked(so);
+	return yield* sowwakeup_locked(so);
 }
 
 export function* socantsendmore(so: socket): Blocking<void> {
@@ -586,10 +586,10 @@ export function* socantsendmore(so: socket): Blocking<void> {
 }
 
 /** No more will come in on this socket; drops the lock. */
-export function socantrcvmore_locked(so: socket): Blocking<void> {
+export function* socantrcvmore_locked(so: socket): Blocking<void> {
 	SOCKBUF_LOCK_ASSERT(so.so_rcv);
 	so.so_rcv.sb_state |= SBS_CANTRCVMORE;
-	return sorwakeup_locked(so);
+	return yield* sorwakeup_locked(so);
 }
 
 export function* socantrcvmore(so: socket): Blocking<void> {

@@ -146,7 +146,7 @@ export function* kern_recvfrom(
 }
 
 /** read(2) on a socket: kern_recvfrom without flags, address or control. */
-export function kern_read(
+export function* kern_read(
 	td: thread,
 	so: socket,
 	buf: Uint8Array,
@@ -154,7 +154,7 @@ export function kern_read(
 	result: io_result,
 	filler = false,
 ): Blocking<Errno> {
-	return kern_recvfrom(td, so, buf, len, new soreceive_args(), result, filler);
+	return yield* kern_recvfrom(td, so, buf, len, new soreceive_args(), result, filler);
 }
 
 export function* kern_close(_td: thread, so: socket): Blocking<Errno> {

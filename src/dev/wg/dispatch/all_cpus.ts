@@ -24,6 +24,10 @@ function* wake_all(tasks: grouptask[]): Blocking<void> {
 export const all_cpus: dispatch_policy = {
 	name: "all-cpus",
 	description: "wake every CPU whose task is not enqueued, for each packet (the driver before ddc22da)",
-	encrypt_dispatch: (sc: wg_softc) => wake_all(sc.sc_encrypt),
-	decrypt_dispatch: (sc: wg_softc) => wake_all(sc.sc_decrypt),
+	*encrypt_dispatch(sc: wg_softc): Blocking<void> {
+		yield* wake_all(sc.sc_encrypt);
+	},
+	*decrypt_dispatch(sc: wg_softc): Blocking<void> {
+		yield* wake_all(sc.sc_decrypt);
+	},
 };

@@ -113,6 +113,8 @@ class Lowering {
 	private serial = 0;
 	/** compiled loops and switches around the present place: what `break` and `continue` leave */
 	private readonly targets: { label: string; loop: boolean }[] = [];
+	/** variables that the expression being compiled assigns to: what is read of them before a wait in it may be old after it */
+	private assigned: ReadonlySet<string> = new Set();
 
 	constructor(fn: FunctionNode, self: Expression) {
 		this.fn = fn;
@@ -227,7 +229,7 @@ class Lowering {
 		return (
 			expression.type === "Literal" ||
 			expression.type === "ThisExpression" ||
-			(expression.type === "Identifier" && this.known.has(expression.name))
+			(expression.type === "Identifier" && this.known.has(expression.name) && !this.assigned.has(expression.name))
 		);
 	}
 
@@ -256,6 +258,12 @@ class Lowering {
 
 	private pair(first: Expression, second: Expression, out: List): [Expression, Expression] {
 		return this.expressions([first, second], out) as [Expression, Expression];
+	}
+
+	/** All of a statement's expression, see there. */
+	private whole(e: Expression, out: List): Expression {
+		this.assigned = assignedWithin(e);
+		return this.expression(e, out);
 	}
 
 	/** Adds what comes before the last wait to `out`. @returns what is left */
@@ -432,7 +440,7 @@ class Lowering {
 				for (const { name } of patternNames(id)) {
 					if (!this.known.has(name)) throw new Error(`compiler: ${name} is declared where it was not expected`);
 				}
-				out.add(evaluate(assign(id, init ? this.expression(init, out) : name("undefined"))));
+				out.add(evaluate(assign(id, init ? this.whole(init, out) : name("undefined"))));
 			}
 			return;
 		}
@@ -443,20 +451,20 @@ class Lowering {
 		}
 		switch (s.type) {
 			case "ExpressionStatement": {
-				const left = this.expression(s.expression, out);
+				const left = this.whole(s.expression, out);
 				if (left.type !== "Identifier") out.add(evaluate(left));
 				return;
 			}
 			case "ReturnStatement":
-				out.add(giveBack(this.expression(s.argument as Expression, out)));
+				out.add(giveBack(this.whole(s.argument as Expression, out)));
 				return;
 			case "ThrowStatement":
-				out.add({ type: "ThrowStatement", argument: this.expression(s.argument, out) });
+				out.add({ type: "ThrowStatement", argument: this.whole(s.argument, out) });
 				return;
 			case "IfStatement": {
 				const { consequent, alternate } = s;
 				this.branch(
-					this.expression(s.test, out),
+					this.whole(s.test, out),
 					(o) => this.body(consequent, o),
 					alternate ? (o) => this.body(alternate, o) : null,
 					out,
@@ -526,14 +534,14 @@ class Lowering {
 		label: string,
 	): void {
 		if (init?.type === "VariableDeclaration") this.statement(init, out, null);
-		else if (init !== null) out.add(evaluate(this.expression(init, out)));
+		else if (init !== null) out.add(evaluate(this.whole(init, out)));
 		if (update !== null && points(update) > 0) throw new Unsupported("waits in the update of `for`");
 		this.compound(out, () => {
 			const waits = test !== null && points(test) > 0;
 			const body = this.round(
 				loop,
 				label,
-				waits ? (o) => o.add(when(not(this.expression(test, o)), leave(label))) : null,
+				waits ? (o) => o.add(when(not(this.whole(test, o)), leave(label))) : null,
 			);
 			const go = waits || test === null ? literal(true) : either(differ(name(AT), literal(0)), test);
 			return labelled(
@@ -548,7 +556,7 @@ class Lowering {
 	private forOf(s: Statement & { type: "ForOfStatement" }, out: List, label: string): void {
 		const iterator = this.temporary();
 		const step = this.temporary();
-		const iterable = this.expression(s.right, out);
+		const iterable = this.whole(s.right, out);
 		out.add(evaluate(assign(iterator, call(element(iterable, member(name("Symbol"), "iterator"))))));
 		this.compound(out, () => {
 			const target = s.left.type === "VariableDeclaration" ? s.left.declarations[0].id : s.left;
@@ -562,7 +570,9 @@ class Lowering {
 	}
 
 	private switch(s: SwitchStatement, out: List, label: string): void {
-		const value = this.keep(this.expression(s.discriminant, out), out);
+		const discriminant = this.whole(s.discriminant, out);
+		this.assigned = new Set(s.cases.flatMap(({ test }) => (test ? [...assignedWithin(test)] : [])));
+		const value = this.keep(discriminant, out);
 		const chosen = this.temporary();
 		const fallback = s.cases.findIndex((one) => !one.test);
 		let choice: Expression = literal(fallback < 0 ? s.cases.length : fallback);
@@ -595,10 +605,24 @@ class Lowering {
 				literal(-1),
 			);
 			const fresh = equal(name(AT), literal(0));
-			const discriminant = waiting.length === 0 ? chosen : choose(fresh, chosen, resumed);
-			return labelled(label, { type: "SwitchStatement", discriminant, cases });
+			const entered = waiting.length === 0 ? chosen : choose(fresh, chosen, resumed);
+			return labelled(label, { type: "SwitchStatement", discriminant: entered, cases });
 		});
 	}
+}
+
+/** The variables an expression assigns to in its course; what it does so as a whole comes last, and does not count. */
+function assignedWithin(e: Expression): Set<string> {
+	const names = new Set<string>();
+	const visit = (node: Node): void => {
+		if (isFunction(node)) return;
+		if (node.type === "AssignmentExpression" && node !== e) {
+			for (const { name } of patternNames(node.left)) names.add(name);
+		} else if (node.type === "UpdateExpression" && node.argument.type === "Identifier") names.add(node.argument.name);
+		for (const child of children(node)) visit(child);
+	};
+	visit(e);
+	return names;
 }
 
 /** A copy without a place in the source: it is not what stood there any more. */

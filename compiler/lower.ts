@@ -35,6 +35,7 @@ import { moveVariables } from "./bindings.ts";
 import { Liveness, type Point } from "./liveness.ts";
 import {
 	assign,
+	assignedBy,
 	block,
 	both,
 	call,
@@ -105,6 +106,7 @@ class Lowering {
 	private readonly fn: FunctionNode;
 	/** finds the compiled function again */
 	private readonly self: Expression;
+	private readonly reassigned: ReadonlySet<string>;
 	private readonly locals: string[];
 	private readonly known: Set<string>;
 	private readonly entries = new Set<SwitchStatement>();
@@ -116,9 +118,10 @@ class Lowering {
 	/** variables that the expression being compiled assigns to: what is read of them before a wait in it may be old after it */
 	private assigned: ReadonlySet<string> = new Set();
 
-	constructor(fn: FunctionNode, self: Expression) {
+	constructor(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>) {
 		this.fn = fn;
 		this.self = self;
+		this.reassigned = reassigned;
 		this.locals = moveVariables(fn);
 		this.known = new Set([
 			...this.locals,
@@ -310,17 +313,26 @@ class Lowering {
 			}
 			case "CallExpression": {
 				if (e.optional) throw new Unsupported("waits in an optional chain");
+				const waits = e.arguments.some((argument) => points(argument) > 0);
 				let callee = e.callee;
 				if (callee.type === "MemberExpression") {
 					if (callee.computed) {
 						const [object, property] = this.pair(this.notSuper(callee.object), callee.property as Expression, out);
 						callee = element(this.keep(object, out), this.keep(property, out));
 					} else callee = { ...bare(callee), object: this.object(callee.object, out) };
-				} else if (points(callee) > 0) throw new Unsupported("waits for the function it calls");
+					if (waits) {
+						// it is another one, perhaps, when they are there
+						const method = this.keep(callee, out);
+						const on: Expression = callee.object.type === "Super" ? { type: "ThisExpression" } : callee.object;
+						return call(member(method, "call"), on, ...(this.expressions(e.arguments, out) as Expression[]));
+					}
+				} else if (callee.type !== "Super") callee = this.callee(callee, out);
 				return { ...bare(e), callee, arguments: this.expressions(e.arguments, out) };
 			}
-			case "NewExpression":
-				return { ...bare(e), arguments: this.expressions(e.arguments, out) };
+			case "NewExpression": {
+				const callee = this.callee(e.callee as Expression, out);
+				return { ...bare(e), callee, arguments: this.expressions(e.arguments, out) };
+			}
 			case "ArrayExpression":
 				if (e.elements.includes(null)) throw new Unsupported("waits in an array with holes");
 				return { ...bare(e), elements: this.expressions(e.elements as Expression[], out) };
@@ -369,6 +381,14 @@ class Lowering {
 	/** What a member is read from or called on, before a wait. */
 	private object(object: Expression | Super, out: List): Expression | Super {
 		return object.type === "Super" ? object : this.keep(this.expression(object, out), out);
+	}
+
+	/** What is called by more than its name is found before its arguments are, and so is what its module assigns to. */
+	private callee(callee: Expression, out: List): Expression {
+		if (points(callee) > 0) throw new Unsupported("waits for the function it calls");
+		if (callee.type !== "Identifier") return this.keep(callee, out);
+		const changes = this.known.has(callee.name) ? this.assigned : this.reassigned;
+		return changes.has(callee.name) ? this.keep(callee, out) : callee;
 	}
 
 	private notSuper(object: Expression | Super): Expression {
@@ -616,9 +636,7 @@ function assignedWithin(e: Expression): Set<string> {
 	const names = new Set<string>();
 	const visit = (node: Node): void => {
 		if (isFunction(node)) return;
-		if (node.type === "AssignmentExpression" && node !== e) {
-			for (const { name } of patternNames(node.left)) names.add(name);
-		} else if (node.type === "UpdateExpression" && node.argument.type === "Identifier") names.add(node.argument.name);
+		if (node !== e || node.type !== "AssignmentExpression") for (const name of assignedBy(node)) names.add(name);
 		for (const child of children(node)) visit(child);
 	};
 	visit(e);
@@ -636,8 +654,9 @@ function bare<T extends Node>(node: T): T {
  * Makes `fn` a plain function, in place.
  *
  * @param self an expression that finds the function, where it stands
+ * @param reassigned names outside of it that may mean something else after a wait
  * @throws Unsupported, and `fn` may be left half changed
  */
-export function lowerFunction(fn: FunctionNode, self: Expression): void {
-	new Lowering(fn, self).lower();
+export function lowerFunction(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>): void {
+	new Lowering(fn, self, reassigned).lower();
 }

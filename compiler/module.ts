@@ -4,7 +4,7 @@ import { generate, type Options } from "astring";
 import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, Node, Program } from "estree";
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
-import { children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
+import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
 import { importOf } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
@@ -66,9 +66,16 @@ class Compilation {
 	found = false;
 	private serial = 0;
 	private readonly file: string;
+	/** names that something in the module assigns to */
+	private readonly reassigned = new Set<string>();
 
-	constructor(file: string) {
+	constructor(file: string, program: Program) {
 		this.file = file;
+		const visit = (node: Node): void => {
+			for (const name of assignedBy(node)) this.reassigned.add(name);
+			for (const child of children(node)) visit(child);
+		};
+		visit(program);
 	}
 
 	/** Inner functions first. */
@@ -99,7 +106,7 @@ class Compilation {
 		const before = structuredClone(fn);
 		try {
 			if (self === null) throw new Unsupported("has no name to find it by");
-			lowerFunction(fn, self);
+			lowerFunction(fn, self, this.reassigned);
 		} catch (error) {
 			if (!(error instanceof Unsupported)) throw error;
 			this.kept.push(`${this.file}: ${shown} ${error.message}`);
@@ -144,7 +151,7 @@ export function compileModule(source: string, options: CompileOptions): Compiled
 	if (resolve === undefined && !MAY_WAIT.test(source)) return unchanged;
 	const parsed = parse(source, { ecmaVersion: "latest", sourceType: "module", locations: sourceMap !== undefined });
 	const program = parsed as unknown as Program;
-	const compilation = new Compilation(file);
+	const compilation = new Compilation(file, program);
 	compilation.visit(program, program, null);
 	if (resolve !== undefined) redirect(program, resolve);
 	else if (!compilation.found) return unchanged;

@@ -338,7 +338,9 @@ class Lowering {
 				return { ...bare(e), elements: this.expressions(e.elements as Expression[], out) };
 			case "ObjectExpression": {
 				const properties = e.properties.map((property) => {
-					if (property.type !== "Property" || property.computed) throw new Unsupported("waits in such an object");
+					if (property.type !== "Property" || property.computed || property.kind !== "init" || property.method) {
+						throw new Unsupported("waits in such an object");
+					}
 					return property;
 				});
 				const values = this.expressions(
@@ -457,6 +459,7 @@ class Lowering {
 		if (s.type === "FunctionDeclaration") throw new Unsupported("declares a function");
 		if (s.type === "VariableDeclaration") {
 			for (const { id, init } of s.declarations) {
+				if (points(id) > 0) throw new Unsupported("waits in a pattern");
 				for (const { name } of patternNames(id)) {
 					if (!this.known.has(name)) throw new Error(`compiler: ${name} is declared where it was not expected`);
 				}
@@ -500,6 +503,7 @@ class Lowering {
 				});
 				return;
 			case "LabeledStatement":
+				if (s.body.type === "LabeledStatement") throw new Unsupported("waits behind two labels");
 				if (isLoop(s.body) || s.body.type === "SwitchStatement" || s.body.type === "BlockStatement") {
 					this.statement(s.body, out, s.label.name);
 				} else {
@@ -579,6 +583,7 @@ class Lowering {
 		const iterable = this.whole(s.right, out);
 		out.add(evaluate(assign(iterator, call(element(iterable, member(name("Symbol"), "iterator"))))));
 		this.compound(out, () => {
+			if (points(s.left) > 0) throw new Unsupported("waits in a pattern");
 			const target = s.left.type === "VariableDeclaration" ? s.left.declarations[0].id : s.left;
 			const body = this.round(s, label, (o) => {
 				o.add(evaluate(assign(step, call(member(iterator, "next")))));

@@ -205,7 +205,7 @@ class Resolver {
 			case "ForOfStatement": {
 				const loop = new Scope(scope, scope.owner, true);
 				if (node.left.type === "VariableDeclaration") {
-					this.declare([node.left], loop, scope.owner === this.fn && points(node.body) > 0, false);
+					this.declare([node.left], loop, scope.owner === this.fn && points(node) > 0, false);
 					for (const declarator of node.left.declarations) this.pattern(declarator.id, loop, true);
 				} else this.pattern(node.left, loop, true);
 				this.walk(node.right, scope);

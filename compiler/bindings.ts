@@ -15,11 +15,11 @@ class Binding {
 	readonly name: string;
 	/** declared in a list that waits: moved to the top of the function */
 	readonly moved: boolean;
-	readonly parameter: boolean;
 	/** declared in the function's own list, not in an inner one */
 	readonly outermost: boolean;
 	readonly in_loop: boolean;
 	readonly declared: number;
+	/** assignments after it has been declared */
 	writes = 0;
 	captured = false;
 	/** the first place in a closure that names it */
@@ -28,7 +28,6 @@ class Binding {
 	constructor(name: string, where: Partial<Omit<Binding, "name" | "uses">> = {}) {
 		this.name = name;
 		this.moved = where.moved ?? false;
-		this.parameter = where.parameter ?? false;
 		this.outermost = where.outermost ?? false;
 		this.in_loop = where.in_loop ?? false;
 		this.declared = where.declared ?? 0;
@@ -67,7 +66,7 @@ class Resolver {
 		const scope = new Scope(null, fn, false);
 		for (const parameter of fn.params) {
 			for (const { name } of patternNames(parameter)) {
-				const binding = new Binding(name, { parameter: true });
+				const binding = new Binding(name);
 				scope.bindings.set(name, binding);
 				this.parameters.push(binding);
 				this.taken.add(name);
@@ -188,7 +187,7 @@ class Resolver {
 				return;
 			case "VariableDeclaration":
 				for (const declarator of node.declarations) {
-					this.pattern(declarator.id, scope, Boolean(declarator.init));
+					this.pattern(declarator.id, scope, false);
 					this.walk(declarator.init, scope);
 				}
 				return;
@@ -266,8 +265,7 @@ export function moveVariables(fn: FunctionNode): string[] {
 	const { parameters, moved, taken } = new Resolver(fn);
 	for (const binding of [...parameters, ...moved]) {
 		if (!binding.captured) continue;
-		const first_writes = binding.parameter ? 0 : 1;
-		if (binding.writes > first_writes || binding.in_loop || binding.first_capture < binding.declared) {
+		if (binding.writes > 0 || binding.in_loop || binding.first_capture < binding.declared) {
 			throw new Unsupported(`has a closure that captures \`${binding.name}\`, which changes`);
 		}
 	}

@@ -79,6 +79,7 @@ class Resolver {
 	private declare(statements: readonly Node[], scope: Scope, moved: boolean, outermost: boolean): void {
 		for (const statement of statements) {
 			if (statement.type === "VariableDeclaration") {
+				if (statement.kind === "var") throw new Unsupported("has a `var`");
 				for (const declarator of statement.declarations) {
 					for (const id of patternNames(declarator.id)) {
 						const binding = new Binding(id.name, {
@@ -165,7 +166,9 @@ class Resolver {
 		if (!node) return;
 		switch (node.type) {
 			case "Identifier":
-				if (node.name === "arguments" && scope.owner === this.fn) throw new Unsupported("uses `arguments`");
+				if (node.name === "arguments" && (scope.owner === this.fn || scope.owner.type === "ArrowFunctionExpression")) {
+					throw new Unsupported("uses `arguments`");
+				}
 				this.use(node, scope, false);
 				return;
 			case "MemberExpression":

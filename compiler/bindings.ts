@@ -6,7 +6,7 @@
  * not see that the variable it captured is a new one after each wait.
  */
 
-import type { Identifier, Node, Pattern, Statement } from "estree";
+import type { Expression, Identifier, Node, Pattern, Statement } from "estree";
 import type { FunctionNode } from "./node.ts";
 import { children, isFunction, patternNames, points, position } from "./node.ts";
 import { Unsupported } from "./unsupported.ts";
@@ -259,13 +259,26 @@ class Resolver {
 	}
 }
 
+/** The variable an expression made of members begins with. */
+function rootOf(expression: Expression): string | null {
+	let root: Node = expression;
+	while (root.type === "MemberExpression") root = root.object;
+	return root.type === "Identifier" ? root.name : null;
+}
+
 /**
- * Gives each variable of `fn` that may live across a wait a name of its own, in place.
+ * Gives each variable of `fn` that may live across a wait a name of its own, in place: and none that `self`, by which `fn` is
+ * found, begins with.
  *
  * @returns these names, the parameters' left out
  */
-export function moveVariables(fn: FunctionNode): string[] {
+export function moveVariables(fn: FunctionNode, self: Expression): string[] {
 	const { parameters, moved, taken } = new Resolver(fn);
+	const found = rootOf(self);
+	if (found !== null) {
+		if (parameters.some(({ name }) => name === found)) throw new Unsupported(`has a parameter that hides \`${found}\``);
+		taken.add(found);
+	}
 	for (const binding of [...parameters, ...moved]) {
 		if (!binding.captured) continue;
 		if (binding.writes > 0 || binding.in_loop || binding.first_capture < binding.declared) {

@@ -122,7 +122,7 @@ class Lowering {
 		this.fn = fn;
 		this.self = self;
 		this.reassigned = reassigned;
-		this.locals = moveVariables(fn);
+		this.locals = moveVariables(fn, self);
 		this.known = new Set([
 			...this.locals,
 			...fn.params.flatMap((parameter) => patternNames(parameter).map((p) => p.name)),

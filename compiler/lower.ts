@@ -30,6 +30,8 @@ import type {
 	Super,
 	SwitchCase,
 	SwitchStatement,
+	TemplateElement,
+	TemplateLiteral,
 } from "estree";
 import { moveVariables } from "./bindings.ts";
 import { Liveness, type Point } from "./liveness.ts";
@@ -353,7 +355,7 @@ class Lowering {
 				};
 			}
 			case "TemplateLiteral":
-				return { ...bare(e), expressions: this.expressions(e.expressions, out) as Expression[] };
+				return { ...bare(e), expressions: this.expressions(this.texts(e), out) as Expression[] };
 			case "SequenceExpression": {
 				for (const one of e.expressions.slice(0, -1)) out.add(evaluate(this.expression(one, out)));
 				return this.expression(e.expressions[e.expressions.length - 1], out);
@@ -391,6 +393,16 @@ class Lowering {
 		if (callee.type !== "Identifier") return this.keep(callee, out);
 		const changes = this.known.has(callee.name) ? this.assigned : this.reassigned;
 		return changes.has(callee.name) ? this.keep(callee, out) : callee;
+	}
+
+	/** The values of a template, those before a wait made texts as soon as they are there. */
+	private texts({ expressions }: TemplateLiteral): Expression[] {
+		const last = expressions.findLastIndex((one) => points(one) > 0);
+		const empty: TemplateElement = { type: "TemplateElement", tail: false, value: { raw: "", cooked: "" } };
+		return expressions.map((one, i): Expression => {
+			if (i >= last || one.type === "Literal") return one;
+			return { type: "TemplateLiteral", quasis: [empty, { ...empty, tail: true }], expressions: [one] };
+		});
 	}
 
 	private notSuper(object: Expression | Super): Expression {

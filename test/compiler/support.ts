@@ -31,7 +31,7 @@ export interface Outcome {
 }
 
 /** Effects after which a program is stopped: none here has more to say. */
-const MOST_EFFECTS = 1500;
+export const MOST_EFFECTS = 400;
 
 const ENTRY = `
 function* entry() {
@@ -40,6 +40,11 @@ function* entry() {
 `;
 
 type Entry = () => Iterator<void, unknown, unknown>;
+
+function show(value: unknown): string {
+	if (typeof value !== "object" || value === null) return typeof value === "symbol" ? "a symbol" : String(value);
+	return inspect(value, { depth: 6, breakLength: Number.POSITIVE_INFINITY });
+}
 
 class Stage {
 	readonly log: string[] = [];
@@ -62,7 +67,7 @@ class Stage {
 
 	readonly note = (...values: unknown[]): void => {
 		if (this.log.length >= MOST_EFFECTS) throw new Error("too many effects");
-		this.log.push(values.map((value) => inspect(value, { depth: 6, breakLength: Number.POSITIVE_INFINITY })).join(" "));
+		this.log.push(values.map(show).join(" "));
 	};
 
 	readonly decide = (): boolean => {

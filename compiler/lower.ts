@@ -574,11 +574,7 @@ class Lowering {
 		if (update !== null && points(update) > 0) throw new Unsupported("waits in the update of `for`");
 		this.compound(out, () => {
 			const waits = test !== null && points(test) > 0;
-			const body = this.round(
-				loop,
-				label,
-				waits ? (o) => o.add(when(not(this.whole(test, o)), leave(label))) : null,
-			);
+			const body = this.round(loop, label, waits ? (o) => o.add(when(not(this.whole(test, o)), leave(label))) : null);
 			const go = waits || test === null ? literal(true) : either(differ(name(AT), literal(0)), test);
 			return labelled(
 				label,

@@ -192,8 +192,9 @@ function resume_after_wait(): unknown {
 	return (after as (a: unknown, b: unknown) => unknown)(a, b);
 }
 
-/** Waits, and goes on with `after(a, b)`. */
+/** Waits, and goes on with `after(a, b)`. Nothing was saved before: it is the innermost. */
 export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unknown {
+	if (wait_dropped()) throw new Error(WITHOUT_YIELD);
 	return suspend4(resume_after_wait, undefined, 0, after, a, b);
 }
 

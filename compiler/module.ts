@@ -5,7 +5,7 @@ import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, N
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
 import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
-import { importOf } from "./runtime.ts";
+import { GENERATOR, importOf } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export interface CompileOptions {
@@ -78,7 +78,7 @@ class Compilation {
 		visit(program);
 	}
 
-	/** Inner functions first. */
+	/** Inner functions first. What keepGenerator has made is as it should be. */
 	visit(node: Node, parent: Node, within: ClassDeclaration | ClassExpression | null): void {
 		if (node.type === "MethodDefinition") {
 			for (const child of children(node.value)) this.visit(child, node.value, null);
@@ -89,6 +89,7 @@ class Compilation {
 			}
 			return;
 		}
+		if (node.type === "CallExpression" && node.callee.type === "Identifier" && node.callee.name === GENERATOR) return;
 		const inside = node.type === "ClassDeclaration" || node.type === "ClassExpression" ? node : within;
 		for (const child of children(node)) this.visit(child, node, inside);
 		if (!isFunction(node) || node.type === "ArrowFunctionExpression" || !isBlocking(node)) return;

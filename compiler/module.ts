@@ -28,7 +28,7 @@ export interface Compiled {
 }
 
 /** A module without any of these is as it should be. */
-const MAY_WAIT = /function\s*\*|yield|\*\s*[#\w[]+\s*\(/;
+const MAY_WAIT = /function\s*\*|yield|\*\s*(?:[#$\w]+|\[.*\]|"[^"]*"|'[^']*')\s*\(/;
 
 /**
  * Whether a generator function is one of ours, that waits. An ordinary generator makes values: it has a `yield` with something

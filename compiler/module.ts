@@ -38,7 +38,7 @@ function isBlocking(fn: FunctionNode): boolean {
 	const makesValues = (node: Node): boolean =>
 		(node.type === "YieldExpression" && !node.delegate && Boolean(node.argument)) ||
 		children(node).some((child) => !isFunction(child) && makesValues(child));
-	return fn.generator === true && !makesValues(fn.body);
+	return fn.generator === true && fn.async !== true && !makesValues(fn.body);
 }
 
 /** How a method finds itself: not by the object's, where a class below may have put its own. */

@@ -41,6 +41,14 @@ function isBlocking(fn: FunctionNode): boolean {
 	return fn.generator === true && fn.async !== true && !makesValues(fn.body);
 }
 
+/** Whether a method's `super` is in it, or in an arrow function of its. */
+function usesSuper(node: Node): boolean {
+	return children(node).some(
+		(child) =>
+			child.type === "Super" || ((!isFunction(child) || child.type === "ArrowFunctionExpression") && usesSuper(child)),
+	);
+}
+
 /** How a method finds itself: not by the object's, where a class below may have put its own. */
 function methodOf(within: ClassDeclaration | ClassExpression | null, method: MethodDefinition): Expression | null {
 	const { key } = method;
@@ -93,7 +101,14 @@ class Compilation {
 		const inside = node.type === "ClassDeclaration" || node.type === "ClassExpression" ? node : within;
 		for (const child of children(node)) this.visit(child, node, inside);
 		if (!isFunction(node) || node.type === "ArrowFunctionExpression" || !isBlocking(node)) return;
-		if (parent.type === "Property") parent.method = false;
+		if (parent.type === "Property" && parent.method) {
+			if (usesSuper(node)) {
+				// a method is all it can be, and has no name inside
+				this.compile(node, null, calledAfter(parent));
+				return;
+			}
+			parent.method = false;
+		}
 		node.id ??= name(`$${calledAfter(parent)}${++this.serial}`);
 		this.compile(node, name(node.id.name), node.id.name);
 	}

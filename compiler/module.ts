@@ -171,7 +171,7 @@ export function compileModule(source: string, options: CompileOptions): Compiled
 	compilation.visit(program, program, null);
 	if (resolve !== undefined) redirect(program, resolve);
 	else if (!compilation.found) return unchanged;
-	const header = importOf(namesIn(program, new Set()), runtime);
+	const header = compilation.found ? importOf(namesIn(program, new Set()), runtime) : "";
 	const code = sourceMap === undefined ? generate(program) : generate(program, { sourceMap });
 	return { code: header + code, header: header === "" ? 0 : 1, kept: compilation.kept };
 }

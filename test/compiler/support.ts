@@ -118,6 +118,11 @@ function asFunction(code: string): string {
 	});
 }
 
+/** A compiled program's first function; `given` is what its text may name. */
+export function entryOf({ code }: Compiled, given: Record<string, unknown> = {}): unknown {
+	return new Stage([]).start(asFunction(code), undefined, { ...given, runtime });
+}
+
 export function runCompiled({ code }: Compiled, schedule: Schedule): Outcome {
 	const stage = new Stage(schedule);
 	const wait = (value: unknown) => (stage.decide() ? runtime.wait_then((a) => a, value, undefined) : value);

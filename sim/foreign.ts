@@ -3,7 +3,7 @@
  * the modules beside them and below that they import.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { createRequire, isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -47,13 +47,13 @@ export class ForeignModules {
 		const target = path.join(this.scratch, `${this.compiled.size}-${path.basename(file, path.extname(file))}.mjs`);
 		this.compiled.set(file, target);
 		const resolve = (specifier: string): string => {
-			if (specifier.startsWith("node:")) return specifier;
+			if (isBuiltin(specifier) || specifier.startsWith("data:")) return specifier;
 			if (!/^(?:\.{0,2}\/|file:)/.test(specifier)) {
 				return pathToFileURL(createRequire(file).resolve(specifier)).href;
 			}
 			const url = new URL(specifier, pathToFileURL(file));
 			const imported = fileURLToPath(url);
-			return this.theirs(imported) ? pathToFileURL(this.compile(imported)).href : url.href;
+			return this.theirs(imported) && /\.m?js$/.test(imported) ? pathToFileURL(this.compile(imported)).href : url.href;
 		};
 		const { code } = compileModule(readFileSync(file, "utf8"), { file, runtime, resolve });
 		writeFileSync(target, code);

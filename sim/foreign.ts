@@ -12,6 +12,9 @@ import { compileModule } from "../compiler/module.ts";
 const runtime = new URL("../src/kernel/sched/frame.js", import.meta.url).href;
 const ours = fileURLToPath(new URL("..", import.meta.url));
 
+/** Where all modules were when they were loaded: each exists once, however often it is asked for. */
+const loaded = new Map<string, string>();
+
 function within(file: string, directory: string): boolean {
 	return !path.relative(directory, file).startsWith("..");
 }
@@ -20,7 +23,7 @@ export class ForeignModules {
 	/** what is in here is theirs */
 	private readonly root: string;
 	private readonly scratch = mkdtempSync(path.join(tmpdir(), "ifwg-foreign-"));
-	/** where the compiled modules are, by their sources' places: each exists once */
+	/** where the compiled modules are, by their sources' places */
 	private readonly compiled = new Map<string, string>();
 
 	constructor(root: string) {
@@ -29,7 +32,9 @@ export class ForeignModules {
 
 	/** What `file` exports. @throws whatever its code throws, and SyntaxError */
 	async load(file: string): Promise<Record<string, unknown>> {
-		return (await import(pathToFileURL(this.compile(path.resolve(file))).href)) as Record<string, unknown>;
+		const module = (await import(pathToFileURL(this.compile(path.resolve(file))).href)) as Record<string, unknown>;
+		for (const [source, target] of this.compiled) loaded.set(source, target);
+		return module;
 	}
 
 	/** The compiled modules are not needed any more once they have been loaded. */
@@ -42,7 +47,7 @@ export class ForeignModules {
 	}
 
 	private compile(file: string): string {
-		const known = this.compiled.get(file);
+		const known = this.compiled.get(file) ?? loaded.get(file);
 		if (known !== undefined) return known;
 		const target = path.join(this.scratch, `${this.compiled.size}-${path.basename(file, path.extname(file))}.mjs`);
 		this.compiled.set(file, target);

@@ -90,6 +90,16 @@ test("the modules beside it and below are, too, each once, however often and by 
 	}
 });
 
+test("a module that is asked for again, by whomever, is the one that is there", async () => {
+	const file = write("m.mjs", 'export { state } from "./n.mjs";');
+	const other = write("other.mjs", 'export { state } from "./n.mjs";');
+	const n = write("n.mjs", "export const state = {};");
+	const [first] = await load(file);
+	expect((await load(file))[0]).toBe(first);
+	expect((await load(other))[0].state).toBe(first.state);
+	expect((await load(n))[0].state).toBe(first.state);
+});
+
 test("modules that import each other are no trouble", async () => {
 	const a = write(
 		"a.mjs",

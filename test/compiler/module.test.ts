@@ -75,6 +75,7 @@ describe("what cannot be compiled is said, with the reason", () => {
 		["let n = 0; const g = () => n++; yield; g();", "f has a closure that captures `n`, which changes"],
 		["let n; const g = () => n; yield; n = 1; g();", "f has a closure that captures `n`, which changes"],
 		["for (const x of [1]) { h(() => x); yield; }", "f has a closure that captures `x`, which changes"],
+		["for (;;) { const x = g(); h(() => x); yield; }", "f has a closure that captures `x`, which changes"],
 		["const g = () => later; const later = 1; yield; g();", "f has a closure that captures `later`, which changes"],
 		["yield; function g() {} g();", "f declares a function"],
 		["yield; class A {}", "f has a class in it"],

@@ -482,7 +482,9 @@ class Writer {
 				const changing = variables.filter(({ changes }) => changes);
 				if (this.plain || changing.length === 0) return this.leaf(variables);
 				this.note("update in an expression");
-				return `${this.use(this.one(changing))}++`;
+				// read, changed, and perhaps waited with in one expression
+				const name = this.use(this.one(changing));
+				return `sum(${name}, ${name}++, ${inner()}, ${name})`;
 			}
 			case 21:
 				this.note("assignment in an expression");

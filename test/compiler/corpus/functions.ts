@@ -233,6 +233,28 @@ export const functions: Record<string, string> = {
 		for (;;) { if (first !== "none") break; yield* wait(); first = "some"; }
 		return first;`,
 
+	"a variable that is set on one way only, and left alone on the way that leaves": `
+		let a = 1;
+		block: { yield* wait(); if (world.now > 0) break block; a = yield* wait(5); }
+		log(a);
+		let n = 0;
+		outer: while (n < 3) {
+			log(a);
+			n++;
+			for (;;) { yield* wait(); if (n === 1) continue outer; break; }
+			a = yield* wait(n * 10);
+		}`,
+
+	"a variable needed in one case only": `
+		const one = yield* wait("one"), two = yield* wait("two"), three = yield* wait("three");
+		for (const i of [1, 2, 3]) {
+			yield* wait();
+			switch (i) { case 1: log(one); yield* wait(); break; case 2: log(two); break; default: yield* wait(); log(three); }
+		}
+		const last = yield* wait("last");
+		yield* wait();
+		switch (1) { case 0: yield* wait(); break; case 1: log(last); }`,
+
 	"a variable needed in the next round only": `
 		let carry = 0;
 		for (let i = 0; i < 3; i++) { log(carry); carry = i * 10; yield* wait(); }
@@ -330,6 +352,11 @@ export const functions: Record<string, string> = {
 			return all.map((f) => f());
 		}
 		function* perRound() { const all = []; for (let i = 0; i < 3; i++) { all.push(() => i); yield* wait(); } return all.map((f) => f()); }
+		function* eachRound() { const all = []; let i = 0; while (i < 3) { const x = i++; all.push(() => x); yield* wait(); } return all.map((f) => f()); }
+		function* makesInside() {
+			const values = function* () { yield 1; yield* [2, 3]; };
+			try { yield* wait(); return [...values()]; } finally { yield* wait(); }
+		}
 		function* optional(o) { return o?.m(yield* wait(1)); }
 		function* logical() { let x = null; x ??= yield* wait(5); x &&= yield* wait(6); x ||= yield* wait(7); return x; }
 		function* spread() { return [...[1, 2], yield* wait(3), ...{ *[Symbol.iterator]() { yield 4; } }]; }
@@ -352,7 +379,7 @@ export const functions: Record<string, string> = {
 		const anonymous = class { *m() { yield* wait(); return "m"; } };
 		class Computed { *["a" + "b"]() { yield* wait(); return "ab"; } }
 		function* main() {
-			log(yield* args(1, 2, 3), yield* inner(), yield* changes(), yield* late(), yield* rounds(), yield* perRound());
+			log(yield* args(1, 2, 3), yield* inner(), yield* changes(), yield* late(), yield* eachRound(), yield* makesInside(), yield* rounds(), yield* perRound());
 			log(yield* optional({ m: (x) => x }), yield* optional(null), yield* logical(), yield* spread(), yield* condition());
 			log(yield* update(), yield* hasClass(), yield* holes(), yield* computed(), yield* members(), yield* defaults());
 			log(yield* defaultsLoop(), yield* which(), yield* callee(), yield* tagged(), yield* forIn(), yield* hoisted());

@@ -6,7 +6,7 @@
  * not see that the variable it captured is a new one after each wait.
  */
 
-import type { Identifier, Node, Pattern, Statement } from "estree";
+import type { Expression, Identifier, Node, Pattern, Statement } from "estree";
 import type { FunctionNode } from "./node.ts";
 import { children, isFunction, patternNames, points, position } from "./node.ts";
 import { Unsupported } from "./unsupported.ts";
@@ -15,11 +15,11 @@ class Binding {
 	readonly name: string;
 	/** declared in a list that waits: moved to the top of the function */
 	readonly moved: boolean;
-	readonly parameter: boolean;
 	/** declared in the function's own list, not in an inner one */
 	readonly outermost: boolean;
 	readonly in_loop: boolean;
 	readonly declared: number;
+	/** assignments after it has been declared */
 	writes = 0;
 	captured = false;
 	/** the first place in a closure that names it */
@@ -28,7 +28,6 @@ class Binding {
 	constructor(name: string, where: Partial<Omit<Binding, "name" | "uses">> = {}) {
 		this.name = name;
 		this.moved = where.moved ?? false;
-		this.parameter = where.parameter ?? false;
 		this.outermost = where.outermost ?? false;
 		this.in_loop = where.in_loop ?? false;
 		this.declared = where.declared ?? 0;
@@ -67,7 +66,7 @@ class Resolver {
 		const scope = new Scope(null, fn, false);
 		for (const parameter of fn.params) {
 			for (const { name } of patternNames(parameter)) {
-				const binding = new Binding(name, { parameter: true });
+				const binding = new Binding(name);
 				scope.bindings.set(name, binding);
 				this.parameters.push(binding);
 				this.taken.add(name);
@@ -80,6 +79,7 @@ class Resolver {
 	private declare(statements: readonly Node[], scope: Scope, moved: boolean, outermost: boolean): void {
 		for (const statement of statements) {
 			if (statement.type === "VariableDeclaration") {
+				if (statement.kind === "var") throw new Unsupported("has a `var`");
 				for (const declarator of statement.declarations) {
 					for (const id of patternNames(declarator.id)) {
 						const binding = new Binding(id.name, {
@@ -166,7 +166,9 @@ class Resolver {
 		if (!node) return;
 		switch (node.type) {
 			case "Identifier":
-				if (node.name === "arguments" && scope.owner === this.fn) throw new Unsupported("uses `arguments`");
+				if (node.name === "arguments" && (scope.owner === this.fn || scope.owner.type === "ArrowFunctionExpression")) {
+					throw new Unsupported("uses `arguments`");
+				}
 				this.use(node, scope, false);
 				return;
 			case "MemberExpression":
@@ -188,7 +190,7 @@ class Resolver {
 				return;
 			case "VariableDeclaration":
 				for (const declarator of node.declarations) {
-					this.pattern(declarator.id, scope, Boolean(declarator.init));
+					this.pattern(declarator.id, scope, false);
 					this.walk(declarator.init, scope);
 				}
 				return;
@@ -205,7 +207,7 @@ class Resolver {
 			case "ForOfStatement": {
 				const loop = new Scope(scope, scope.owner, true);
 				if (node.left.type === "VariableDeclaration") {
-					this.declare([node.left], loop, scope.owner === this.fn && points(node.body) > 0, false);
+					this.declare([node.left], loop, scope.owner === this.fn && points(node) > 0, false);
 					for (const declarator of node.left.declarations) this.pattern(declarator.id, loop, true);
 				} else this.pattern(node.left, loop, true);
 				this.walk(node.right, scope);
@@ -257,17 +259,29 @@ class Resolver {
 	}
 }
 
+/** The variable an expression made of members begins with. */
+function rootOf(expression: Expression): string | null {
+	let root: Node = expression;
+	while (root.type === "MemberExpression") root = root.object;
+	return root.type === "Identifier" ? root.name : null;
+}
+
 /**
- * Gives each variable of `fn` that may live across a wait a name of its own, in place.
+ * Gives each variable of `fn` that may live across a wait a name of its own, in place: and none that `self`, by which `fn` is
+ * found, begins with.
  *
  * @returns these names, the parameters' left out
  */
-export function moveVariables(fn: FunctionNode): string[] {
+export function moveVariables(fn: FunctionNode, self: Expression): string[] {
 	const { parameters, moved, taken } = new Resolver(fn);
+	const found = rootOf(self);
+	if (found !== null) {
+		if (parameters.some(({ name }) => name === found)) throw new Unsupported(`has a parameter that hides \`${found}\``);
+		taken.add(found);
+	}
 	for (const binding of [...parameters, ...moved]) {
 		if (!binding.captured) continue;
-		const first_writes = binding.parameter ? 0 : 1;
-		if (binding.writes > first_writes || binding.in_loop || binding.first_capture < binding.declared) {
+		if (binding.writes > 0 || binding.in_loop || binding.first_capture < binding.declared) {
 			throw new Unsupported(`has a closure that captures \`${binding.name}\`, which changes`);
 		}
 	}

@@ -30,11 +30,14 @@ import type {
 	Super,
 	SwitchCase,
 	SwitchStatement,
+	TemplateElement,
+	TemplateLiteral,
 } from "estree";
 import { moveVariables } from "./bindings.ts";
 import { Liveness, type Point } from "./liveness.ts";
 import {
 	assign,
+	assignedBy,
 	block,
 	both,
 	call,
@@ -105,6 +108,7 @@ class Lowering {
 	private readonly fn: FunctionNode;
 	/** finds the compiled function again */
 	private readonly self: Expression;
+	private readonly reassigned: ReadonlySet<string>;
 	private readonly locals: string[];
 	private readonly known: Set<string>;
 	private readonly entries = new Set<SwitchStatement>();
@@ -113,11 +117,14 @@ class Lowering {
 	private serial = 0;
 	/** compiled loops and switches around the present place: what `break` and `continue` leave */
 	private readonly targets: { label: string; loop: boolean }[] = [];
+	/** variables that the expression being compiled assigns to: what is read of them before a wait in it may be old after it */
+	private assigned: ReadonlySet<string> = new Set();
 
-	constructor(fn: FunctionNode, self: Expression) {
+	constructor(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>) {
 		this.fn = fn;
 		this.self = self;
-		this.locals = moveVariables(fn);
+		this.reassigned = reassigned;
+		this.locals = moveVariables(fn, self);
 		this.known = new Set([
 			...this.locals,
 			...fn.params.flatMap((parameter) => patternNames(parameter).map((p) => p.name)),
@@ -227,7 +234,7 @@ class Lowering {
 		return (
 			expression.type === "Literal" ||
 			expression.type === "ThisExpression" ||
-			(expression.type === "Identifier" && this.known.has(expression.name))
+			(expression.type === "Identifier" && this.known.has(expression.name) && !this.assigned.has(expression.name))
 		);
 	}
 
@@ -256,6 +263,12 @@ class Lowering {
 
 	private pair(first: Expression, second: Expression, out: List): [Expression, Expression] {
 		return this.expressions([first, second], out) as [Expression, Expression];
+	}
+
+	/** All of a statement's expression, see there. */
+	private whole(e: Expression, out: List): Expression {
+		this.assigned = assignedWithin(e);
+		return this.expression(e, out);
 	}
 
 	/** Adds what comes before the last wait to `out`. @returns what is left */
@@ -302,23 +315,34 @@ class Lowering {
 			}
 			case "CallExpression": {
 				if (e.optional) throw new Unsupported("waits in an optional chain");
+				const waits = e.arguments.some((argument) => points(argument) > 0);
 				let callee = e.callee;
 				if (callee.type === "MemberExpression") {
 					if (callee.computed) {
 						const [object, property] = this.pair(this.notSuper(callee.object), callee.property as Expression, out);
 						callee = element(this.keep(object, out), this.keep(property, out));
 					} else callee = { ...bare(callee), object: this.object(callee.object, out) };
-				} else if (points(callee) > 0) throw new Unsupported("waits for the function it calls");
+					if (waits) {
+						// it is another one, perhaps, when they are there
+						const method = this.keep(callee, out);
+						const on: Expression = callee.object.type === "Super" ? { type: "ThisExpression" } : callee.object;
+						return call(member(method, "call"), on, ...(this.expressions(e.arguments, out) as Expression[]));
+					}
+				} else if (callee.type !== "Super") callee = this.callee(callee, out);
 				return { ...bare(e), callee, arguments: this.expressions(e.arguments, out) };
 			}
-			case "NewExpression":
-				return { ...bare(e), arguments: this.expressions(e.arguments, out) };
+			case "NewExpression": {
+				const callee = this.callee(e.callee as Expression, out);
+				return { ...bare(e), callee, arguments: this.expressions(e.arguments, out) };
+			}
 			case "ArrayExpression":
 				if (e.elements.includes(null)) throw new Unsupported("waits in an array with holes");
 				return { ...bare(e), elements: this.expressions(e.elements as Expression[], out) };
 			case "ObjectExpression": {
 				const properties = e.properties.map((property) => {
-					if (property.type !== "Property" || property.computed) throw new Unsupported("waits in such an object");
+					if (property.type !== "Property" || property.computed || property.kind !== "init" || property.method) {
+						throw new Unsupported("waits in such an object");
+					}
 					return property;
 				});
 				const values = this.expressions(
@@ -331,7 +355,7 @@ class Lowering {
 				};
 			}
 			case "TemplateLiteral":
-				return { ...bare(e), expressions: this.expressions(e.expressions, out) as Expression[] };
+				return { ...bare(e), expressions: this.expressions(this.texts(e), out) as Expression[] };
 			case "SequenceExpression": {
 				for (const one of e.expressions.slice(0, -1)) out.add(evaluate(this.expression(one, out)));
 				return this.expression(e.expressions[e.expressions.length - 1], out);
@@ -361,6 +385,24 @@ class Lowering {
 	/** What a member is read from or called on, before a wait. */
 	private object(object: Expression | Super, out: List): Expression | Super {
 		return object.type === "Super" ? object : this.keep(this.expression(object, out), out);
+	}
+
+	/** What is called by more than its name is found before its arguments are, and so is what its module assigns to. */
+	private callee(callee: Expression, out: List): Expression {
+		if (points(callee) > 0) throw new Unsupported("waits for the function it calls");
+		if (callee.type !== "Identifier") return this.keep(callee, out);
+		const changes = this.known.has(callee.name) ? this.assigned : this.reassigned;
+		return changes.has(callee.name) ? this.keep(callee, out) : callee;
+	}
+
+	/** The values of a template, those before a wait made texts as soon as they are there. */
+	private texts({ expressions }: TemplateLiteral): Expression[] {
+		const last = expressions.findLastIndex((one) => points(one) > 0);
+		const empty: TemplateElement = { type: "TemplateElement", tail: false, value: { raw: "", cooked: "" } };
+		return expressions.map((one, i): Expression => {
+			if (i >= last || one.type === "Literal") return one;
+			return { type: "TemplateLiteral", quasis: [empty, { ...empty, tail: true }], expressions: [one] };
+		});
 	}
 
 	private notSuper(object: Expression | Super): Expression {
@@ -429,10 +471,11 @@ class Lowering {
 		if (s.type === "FunctionDeclaration") throw new Unsupported("declares a function");
 		if (s.type === "VariableDeclaration") {
 			for (const { id, init } of s.declarations) {
+				if (points(id) > 0) throw new Unsupported("waits in a pattern");
 				for (const { name } of patternNames(id)) {
 					if (!this.known.has(name)) throw new Error(`compiler: ${name} is declared where it was not expected`);
 				}
-				out.add(evaluate(assign(id, init ? this.expression(init, out) : name("undefined"))));
+				out.add(evaluate(assign(id, init ? this.whole(init, out) : name("undefined"))));
 			}
 			return;
 		}
@@ -443,20 +486,20 @@ class Lowering {
 		}
 		switch (s.type) {
 			case "ExpressionStatement": {
-				const left = this.expression(s.expression, out);
+				const left = this.whole(s.expression, out);
 				if (left.type !== "Identifier") out.add(evaluate(left));
 				return;
 			}
 			case "ReturnStatement":
-				out.add(giveBack(this.expression(s.argument as Expression, out)));
+				out.add(giveBack(this.whole(s.argument as Expression, out)));
 				return;
 			case "ThrowStatement":
-				out.add({ type: "ThrowStatement", argument: this.expression(s.argument, out) });
+				out.add({ type: "ThrowStatement", argument: this.whole(s.argument, out) });
 				return;
 			case "IfStatement": {
 				const { consequent, alternate } = s;
 				this.branch(
-					this.expression(s.test, out),
+					this.whole(s.test, out),
 					(o) => this.body(consequent, o),
 					alternate ? (o) => this.body(alternate, o) : null,
 					out,
@@ -472,6 +515,7 @@ class Lowering {
 				});
 				return;
 			case "LabeledStatement":
+				if (s.body.type === "LabeledStatement") throw new Unsupported("waits behind two labels");
 				if (isLoop(s.body) || s.body.type === "SwitchStatement" || s.body.type === "BlockStatement") {
 					this.statement(s.body, out, s.label.name);
 				} else {
@@ -526,15 +570,11 @@ class Lowering {
 		label: string,
 	): void {
 		if (init?.type === "VariableDeclaration") this.statement(init, out, null);
-		else if (init !== null) out.add(evaluate(this.expression(init, out)));
+		else if (init !== null) out.add(evaluate(this.whole(init, out)));
 		if (update !== null && points(update) > 0) throw new Unsupported("waits in the update of `for`");
 		this.compound(out, () => {
 			const waits = test !== null && points(test) > 0;
-			const body = this.round(
-				loop,
-				label,
-				waits ? (o) => o.add(when(not(this.expression(test, o)), leave(label))) : null,
-			);
+			const body = this.round(loop, label, waits ? (o) => o.add(when(not(this.whole(test, o)), leave(label))) : null);
 			const go = waits || test === null ? literal(true) : either(differ(name(AT), literal(0)), test);
 			return labelled(
 				label,
@@ -548,9 +588,10 @@ class Lowering {
 	private forOf(s: Statement & { type: "ForOfStatement" }, out: List, label: string): void {
 		const iterator = this.temporary();
 		const step = this.temporary();
-		const iterable = this.expression(s.right, out);
+		const iterable = this.whole(s.right, out);
 		out.add(evaluate(assign(iterator, call(element(iterable, member(name("Symbol"), "iterator"))))));
 		this.compound(out, () => {
+			if (points(s.left) > 0) throw new Unsupported("waits in a pattern");
 			const target = s.left.type === "VariableDeclaration" ? s.left.declarations[0].id : s.left;
 			const body = this.round(s, label, (o) => {
 				o.add(evaluate(assign(step, call(member(iterator, "next")))));
@@ -562,7 +603,9 @@ class Lowering {
 	}
 
 	private switch(s: SwitchStatement, out: List, label: string): void {
-		const value = this.keep(this.expression(s.discriminant, out), out);
+		const discriminant = this.whole(s.discriminant, out);
+		this.assigned = new Set(s.cases.flatMap(({ test }) => (test ? [...assignedWithin(test)] : [])));
+		const value = this.keep(discriminant, out);
 		const chosen = this.temporary();
 		const fallback = s.cases.findIndex((one) => !one.test);
 		let choice: Expression = literal(fallback < 0 ? s.cases.length : fallback);
@@ -595,10 +638,22 @@ class Lowering {
 				literal(-1),
 			);
 			const fresh = equal(name(AT), literal(0));
-			const discriminant = waiting.length === 0 ? chosen : choose(fresh, chosen, resumed);
-			return labelled(label, { type: "SwitchStatement", discriminant, cases });
+			const entered = waiting.length === 0 ? chosen : choose(fresh, chosen, resumed);
+			return labelled(label, { type: "SwitchStatement", discriminant: entered, cases });
 		});
 	}
+}
+
+/** The variables an expression assigns to in its course; what it does so as a whole comes last, and does not count. */
+function assignedWithin(e: Expression): Set<string> {
+	const names = new Set<string>();
+	const visit = (node: Node): void => {
+		if (isFunction(node)) return;
+		if (node !== e || node.type !== "AssignmentExpression") for (const name of assignedBy(node)) names.add(name);
+		for (const child of children(node)) visit(child);
+	};
+	visit(e);
+	return names;
 }
 
 /** A copy without a place in the source: it is not what stood there any more. */
@@ -612,8 +667,9 @@ function bare<T extends Node>(node: T): T {
  * Makes `fn` a plain function, in place.
  *
  * @param self an expression that finds the function, where it stands
+ * @param reassigned names outside of it that may mean something else after a wait
  * @throws Unsupported, and `fn` may be left half changed
  */
-export function lowerFunction(fn: FunctionNode, self: Expression): void {
-	new Lowering(fn, self).lower();
+export function lowerFunction(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>): void {
+	new Lowering(fn, self, reassigned).lower();
 }

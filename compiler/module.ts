@@ -4,8 +4,8 @@ import { generate, type Options } from "astring";
 import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, Node, Program } from "estree";
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
-import { children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
-import { importOf } from "./runtime.ts";
+import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
+import { GENERATOR, importOf } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export interface CompileOptions {
@@ -28,7 +28,7 @@ export interface Compiled {
 }
 
 /** A module without any of these is as it should be. */
-const MAY_WAIT = /function\s*\*|yield|\*\s*[#\w[]+\s*\(/;
+const MAY_WAIT = /function\s*\*|yield|\*\s*(?:[#$\w]+|\[.*\]|"[^"]*"|'[^']*')\s*\(/;
 
 /**
  * Whether a generator function is one of ours, that waits. An ordinary generator makes values: it has a `yield` with something
@@ -38,7 +38,15 @@ function isBlocking(fn: FunctionNode): boolean {
 	const makesValues = (node: Node): boolean =>
 		(node.type === "YieldExpression" && !node.delegate && Boolean(node.argument)) ||
 		children(node).some((child) => !isFunction(child) && makesValues(child));
-	return fn.generator === true && !makesValues(fn.body);
+	return fn.generator === true && fn.async !== true && !makesValues(fn.body);
+}
+
+/** Whether a method's `super` is in it, or in an arrow function of its. */
+function usesSuper(node: Node): boolean {
+	return children(node).some(
+		(child) =>
+			child.type === "Super" || ((!isFunction(child) || child.type === "ArrowFunctionExpression") && usesSuper(child)),
+	);
 }
 
 /** How a method finds itself: not by the object's, where a class below may have put its own. */
@@ -66,12 +74,19 @@ class Compilation {
 	found = false;
 	private serial = 0;
 	private readonly file: string;
+	/** names that something in the module assigns to */
+	private readonly reassigned = new Set<string>();
 
-	constructor(file: string) {
+	constructor(file: string, program: Program) {
 		this.file = file;
+		const visit = (node: Node): void => {
+			for (const name of assignedBy(node)) this.reassigned.add(name);
+			for (const child of children(node)) visit(child);
+		};
+		visit(program);
 	}
 
-	/** Inner functions first. */
+	/** Inner functions first. What keepGenerator has made is as it should be. */
 	visit(node: Node, parent: Node, within: ClassDeclaration | ClassExpression | null): void {
 		if (node.type === "MethodDefinition") {
 			for (const child of children(node.value)) this.visit(child, node.value, null);
@@ -82,10 +97,18 @@ class Compilation {
 			}
 			return;
 		}
+		if (node.type === "CallExpression" && node.callee.type === "Identifier" && node.callee.name === GENERATOR) return;
 		const inside = node.type === "ClassDeclaration" || node.type === "ClassExpression" ? node : within;
 		for (const child of children(node)) this.visit(child, node, inside);
 		if (!isFunction(node) || node.type === "ArrowFunctionExpression" || !isBlocking(node)) return;
-		if (parent.type === "Property") parent.method = false;
+		if (parent.type === "Property" && parent.method) {
+			if (usesSuper(node)) {
+				// a method is all it can be, and has no name inside
+				this.compile(node, null, calledAfter(parent));
+				return;
+			}
+			parent.method = false;
+		}
 		node.id ??= name(`$${calledAfter(parent)}${++this.serial}`);
 		this.compile(node, name(node.id.name), node.id.name);
 	}
@@ -99,7 +122,7 @@ class Compilation {
 		const before = structuredClone(fn);
 		try {
 			if (self === null) throw new Unsupported("has no name to find it by");
-			lowerFunction(fn, self);
+			lowerFunction(fn, self, this.reassigned);
 		} catch (error) {
 			if (!(error instanceof Unsupported)) throw error;
 			this.kept.push(`${this.file}: ${shown} ${error.message}`);
@@ -144,11 +167,11 @@ export function compileModule(source: string, options: CompileOptions): Compiled
 	if (resolve === undefined && !MAY_WAIT.test(source)) return unchanged;
 	const parsed = parse(source, { ecmaVersion: "latest", sourceType: "module", locations: sourceMap !== undefined });
 	const program = parsed as unknown as Program;
-	const compilation = new Compilation(file);
+	const compilation = new Compilation(file, program);
 	compilation.visit(program, program, null);
 	if (resolve !== undefined) redirect(program, resolve);
 	else if (!compilation.found) return unchanged;
-	const header = importOf(namesIn(program, new Set()), runtime);
+	const header = compilation.found ? importOf(namesIn(program, new Set()), runtime) : "";
 	const code = sourceMap === undefined ? generate(program) : generate(program, { sourceMap });
 	return { code: header + code, header: header === "" ? 0 : 1, kept: compilation.kept };
 }

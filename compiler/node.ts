@@ -87,6 +87,13 @@ export function patternNames(pattern: Pattern, names: Identifier[] = []): Identi
 	return names;
 }
 
+/** The variables that `node` itself assigns to: not by what is in it, and not by declaring them. */
+export function assignedBy(node: Node): string[] {
+	if (node.type === "AssignmentExpression") return patternNames(node.left).map(({ name }) => name);
+	if (node.type === "UpdateExpression" && node.argument.type === "Identifier") return [node.argument.name];
+	return [];
+}
+
 export function name(of: string): Identifier {
 	return { type: "Identifier", name: of };
 }

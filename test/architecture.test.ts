@@ -9,14 +9,24 @@ const layers = ["src/machine", "src/kernel", "src/crypto", "src/dev", "src/userl
 /** Above the layers; a test may also import the other two. */
 const tops = ["web", "bench", "test"];
 
+/** Beside the layers: the kernel does not know what is made of its functions, and the compiler no kernel. */
+const compiler = "compiler";
+
+/** The packages the compiler may use, of which estree is but types; and those its part for vitest may. */
+const COMPILER_PACKAGES = ["acorn", "astring", "estree"];
+const VITE_PACKAGES = [...COMPILER_PACKAGES, "@jridgewell/gen-mapping", "vite"];
+/** The parts of it that need a host. */
+const COMPILER_HOSTED = ["compiler/main.ts", "compiler/vite.ts"];
+
 function placeOf(file: string): string | undefined {
-	return [...layers, ...tops].find((place) => file.startsWith(`${place}/`));
+	return [...layers, compiler, ...tops].find((place) => file.startsWith(`${place}/`));
 }
 
 function mayImport(from: string, to: string): boolean {
 	if (from === to || from === "test") return true;
-	if (tops.includes(to)) return false;
+	if (from === compiler || tops.includes(to)) return false;
 	if (tops.includes(from)) return true;
+	if (to === compiler) return from === "sim";
 	if (from === "src/dev" && to === "src/machine") return false;
 	return layers.indexOf(to) < layers.indexOf(from);
 }
@@ -24,17 +34,16 @@ function mayImport(from: string, to: string): boolean {
 /** What is wrong with the imports of one file, a line each. */
 function offences(file: string, text: string): string[] {
 	const from = placeOf(file);
-	if (from === undefined) return [`${file}: belongs to no layer (${[...layers, ...tops].join(", ")})`];
+	if (from === undefined) return [`${file}: belongs to no layer (${[...layers, compiler, ...tops].join(", ")})`];
 	const found: string[] = [];
 	for (const { specifier, line } of importsOf(text)) {
 		const say = (what: string): number => found.push(`${file}:${line}: "${specifier}" ${what}`);
 		if (specifier.startsWith("node:")) {
 			if (from.startsWith("src/")) say("needs a host; what needs Node is passed in at the edge, by sim");
+			if (from === compiler && !COMPILER_HOSTED.includes(file))
+				say("needs a host; a module is compiled from text to text");
 		} else if (specifier.startsWith(".")) {
-			if (
-				!specifier.endsWith(".ts") &&
-				!(from !== "sim" && !from.startsWith("src/") && /\.(?:mjs|css|json)$/.test(specifier))
-			) {
+			if (!specifier.endsWith(".ts") && !(tops.includes(from) && /\.(?:mjs|css|json)$/.test(specifier))) {
 				say("does not end in .ts");
 			}
 			const target = path.posix.join(path.posix.dirname(file), specifier);
@@ -44,6 +53,9 @@ function offences(file: string, text: string): string[] {
 			} else if (!mayImport(from, to)) say(`points from ${from} to ${to}`);
 		} else if (from.startsWith("src/") && !specifier.startsWith("@noble/")) {
 			say("is a package the kernel does not use (only @noble/ ciphers, curves and hashes)");
+		} else if (from === compiler) {
+			const known = file === "compiler/vite.ts" ? VITE_PACKAGES : COMPILER_PACKAGES;
+			if (!known.includes(specifier)) say("is a package the compiler does not use");
 		}
 	}
 	return found;
@@ -63,6 +75,13 @@ describe("the rules themselves", () => {
 		["sim/cli.ts", "node:fs"],
 		["sim/cli.ts", "../src/machine/event.ts"],
 		["sim/cli.ts", "commander"],
+		["sim/foreign.ts", "../compiler/module.ts"],
+		["compiler/module.ts", "./lower.ts"],
+		["compiler/module.ts", "acorn"],
+		["compiler/main.ts", "node:fs"],
+		["compiler/vite.ts", "@jridgewell/gen-mapping"],
+		["bench/main.ts", "../compiler/module.ts"],
+		["test/compiler/a.test.ts", "../../compiler/module.ts"],
 		["web/page.ts", "../sim/simulate.ts"],
 		["bench/main.ts", "../src/kernel/mbuf/mbuf.ts"],
 		["test/a.test.ts", "../bench/main.ts"],
@@ -85,6 +104,15 @@ describe("the rules themselves", () => {
 		["src/kernel/errno.ts", "./errno"],
 		["src/kernel/errno.ts", "../../scripts/x.ts"],
 		["src/stray.ts", "./kernel/errno.ts"],
+		["src/kernel/sched/frame.ts", "../../../compiler/runtime.ts"],
+		["src/userland/bridge.ts", "../../compiler/module.ts"],
+		["compiler/runtime.ts", "../src/kernel/sched/frame.ts"],
+		["compiler/main.ts", "../sim/cli.ts"],
+		["compiler/main.ts", "../test/support/source.ts"],
+		["compiler/module.ts", "node:fs"],
+		["compiler/module.ts", "@jridgewell/gen-mapping"],
+		["compiler/module.ts", "commander"],
+		["compiler/module.ts", "./node.js"],
 		["sim/cli.ts", "../web/page.ts"],
 		["sim/cli.ts", "./data.json"],
 		["sim/cli.ts", "../test/support/source.ts"],
@@ -101,7 +129,8 @@ describe("the rules themselves", () => {
 });
 
 test("imports point down only", () => {
-	const files = ["src", "sim", ...tops].flatMap(sourceFiles);
+	const files = ["src", "sim", compiler, ...tops].flatMap(sourceFiles);
 	expect(files).toContain("test/architecture.test.ts");
+	expect(files).toContain("compiler/module.ts");
 	expect(files.flatMap((file) => offences(file, readProjectFile(file)))).toEqual([]);
 });

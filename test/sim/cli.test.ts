@@ -1,8 +1,9 @@
 /** The command as people have it: the compiled program, in a process of its own. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { root } from "../support/source.ts";
 
@@ -195,6 +196,33 @@ describe("a run", () => {
 		const print = (policy: string) =>
 			JSON.parse(ifwg("run", ...SHORT, "--policy", policy, "--json").stdout).fingerprint;
 		expect(print(copy)).toBe(print("round-robin"));
+	});
+
+	test("of our own driver, loaded as somebody else's and compiled on the way, goes as it does built in", () => {
+		const from = path.join(root, "build/src/dev/wg");
+		const driver = path.join(directory, "driver");
+		cpSync(from, driver, {
+			recursive: true,
+			filter: (file) => !/\.[^.]*$/.test(path.basename(file)) || file.endsWith(".js"),
+		});
+		let generators = 0;
+		for (const name of readdirSync(driver, { recursive: true, encoding: "utf8" })) {
+			if (!name.endsWith(".js")) continue;
+			const text = readFileSync(path.join(driver, name), "utf8");
+			generators += text.match(/function\*/g)?.length ?? 0;
+			// what it uses of the kernel is the kernel that runs
+			const outside = (all: string, before: string, specifier: string): string => {
+				const imported = path.resolve(path.dirname(path.join(from, name)), specifier);
+				if (!path.relative(from, imported).startsWith("..")) return all;
+				return `${before}"${pathToFileURL(path.join(root, "dist", path.relative(path.join(root, "build"), imported))).href}"`;
+			};
+			writeFileSync(path.join(driver, name), text.replace(/\b(from |import |import\()"(\.[^"]*)"/g, outside));
+		}
+		expect(generators).toBeGreaterThan(50);
+		const argv = ["run", "--policy", "round-robin", ...SHORT, "--json"];
+		const foreign = ifwg(...argv, "--driver", "./driver");
+		expect([foreign.status, foreign.stderr]).toEqual([0, ""]);
+		expect(JSON.parse(foreign.stdout).fingerprint).toBe(JSON.parse(ifwg(...argv).stdout).fingerprint);
 	});
 
 	test("whose kernel panics says so as FreeBSD does, with CPUs, locks and the line that repeats it; exit 3", () => {

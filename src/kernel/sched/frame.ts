@@ -52,6 +52,8 @@ export const resumption: {
 	thrown: { readonly reason: unknown } | null;
 } = { frame: null, value: undefined, thrown: null };
 
+const WITHOUT_YIELD = "a function that may wait was called without yield*";
+
 /** Frames saved since the thread was let go, which hang on nothing yet. */
 let innermost: Frame | null = null;
 let outermost: Frame | null = null;
@@ -158,8 +160,9 @@ function resume_after_wait(): unknown {
 	return (after as (a: unknown, b: unknown) => unknown)(a, b);
 }
 
-/** Waits, and goes on with `after(a, b)`. */
+/** Waits, and goes on with `after(a, b)`. Nothing was saved before: it is the innermost. */
 export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unknown {
+	if (wait_dropped()) throw new Error(WITHOUT_YIELD);
 	return suspend4(resume_after_wait, undefined, 0, after, a, b);
 }
 
@@ -203,7 +206,10 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 			innermost = outermost = null;
 			return true;
 		}
-		if (innermost !== null) throw new Error("a function that may wait was called without yield*");
+		if (innermost !== null) {
+			wait_dropped();
+			throw new Error(WITHOUT_YIELD);
+		}
 		const frame = td.td_frame;
 		if (frame === null) return false;
 		td.td_frame = frame.up;
@@ -218,6 +224,8 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 
 /** Gives what was thrown to the functions that waited, from the inside: those that can catch it are generators. */
 function unwind(td: Coroutine, reason: unknown): boolean {
+	// what was thrown may have come after a call without yield*
+	wait_dropped();
 	for (let frame = td.td_frame; frame !== null; frame = frame.up) {
 		if (frame.fn !== resume_generator) continue;
 		td.td_frame = frame;

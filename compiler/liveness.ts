@@ -1,8 +1,8 @@
 /**
  * Which variables a function needs again after each of its waits: no others are worth saving.
  *
- * The analysis goes backwards through the compiled statements. Nodes that come from the source unchanged hold no wait, so of
- * them it is enough to know what they mention.
+ * The analysis goes backwards through the compiled statements. Loops and branches that come from the source unchanged hold no wait,
+ * so of them it is enough to know what they mention.
  */
 import type { Expression, Node, Statement, SwitchStatement } from "estree";
 import { children, position } from "./node.ts";
@@ -45,7 +45,7 @@ export class Liveness {
 			for (const name of out) point.live.add(name);
 			return point.awaited === null ? out : this.with(out, point.awaited);
 		}
-		if (position(statement) !== undefined) return this.unchanged(statement, out);
+		if (position(statement) !== undefined && !isSimple(statement)) return this.unchanged(statement, out);
 		switch (statement.type) {
 			case "ExpressionStatement": {
 				const { expression } = statement;
@@ -144,6 +144,21 @@ export class Liveness {
 			this.mentions.set(node, found);
 		}
 		return found;
+	}
+}
+
+/** A statement with no other in it: the same wherever it comes from. */
+function isSimple(statement: Statement): boolean {
+	switch (statement.type) {
+		case "ExpressionStatement":
+		case "ReturnStatement":
+		case "ThrowStatement":
+			return true;
+		case "BreakStatement":
+		case "ContinueStatement":
+			return Boolean(statement.label);
+		default:
+			return false;
 	}
 }
 

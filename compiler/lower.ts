@@ -34,6 +34,7 @@ import type {
 	TemplateLiteral,
 } from "estree";
 import { moveVariables } from "./bindings.ts";
+import { List } from "./list.ts";
 import { Liveness, type Point } from "./liveness.ts";
 import {
 	assign,
@@ -70,38 +71,6 @@ interface CompiledPoint extends Point {
 	readonly at: number;
 	/** filled in last: returns the frame */
 	readonly suspend: { type: "ReturnStatement"; argument: Expression | null };
-}
-
-/** A statement list under construction: the cases of its switch. */
-class List {
-	private readonly cases: { at: number[]; body: Statement[] }[] = [{ at: [0], body: [] }];
-	private readonly entries: Set<SwitchStatement>;
-
-	constructor(entries: Set<SwitchStatement>) {
-		this.entries = entries;
-	}
-
-	add(statement: Statement): void {
-		this.cases[this.cases.length - 1].body.push(statement);
-	}
-
-	/** What follows is also reached when the function goes on at one of `at`. */
-	enter(at: number[]): void {
-		if (at.length > 0) this.cases.push({ at, body: [] });
-	}
-
-	finish(): Statement[] {
-		if (this.cases.length === 1) return this.cases[0].body;
-		const cases: SwitchCase[] = [];
-		for (const { at, body } of this.cases) {
-			at.forEach((point, i) => {
-				cases.push({ type: "SwitchCase", test: literal(point), consequent: i === at.length - 1 ? body : [] });
-			});
-		}
-		const entry: SwitchStatement = { type: "SwitchStatement", discriminant: name(AT), cases };
-		this.entries.add(entry);
-		return [entry];
-	}
 }
 
 class Lowering {

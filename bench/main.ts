@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what the simulator carries in a second of host time. Probes off, one core, everything but the last part
  * in this process. Cases take turns; figures are medians. `npm run bench -- quick` makes one round of each; `npm run bench -- scale`
- * measures large configurations instead, `npm run bench -- export` what it costs to look.
+ * measures large configurations instead, `npm run bench -- export` what it costs to look, `npm run bench -- lead` what it gives and
+ * costs to let threads run ahead of the clock.
  */
 import { cpus } from "node:os";
 import { parseRunOptions, type RunOptions } from "../sim/options.ts";
@@ -58,9 +59,11 @@ function section(title: string, rows: readonly (readonly string[])[]): void {
 
 const verdict = (value: number, target: number): string => (value >= target ? "met" : `below ${grouped(target)}`);
 
+function scenario(policy: string, costOnly: boolean, n = 8): RunOptions {
+	return parseRunOptions({ policy, crypto: "ossl", cpus: String(n), duration: quick ? "50ms" : "150ms", costOnly });
+}
+
 async function throughput(): Promise<void> {
-	const scenario = (policy: string, costOnly: boolean): RunOptions =>
-		parseRunOptions({ policy, crypto: "ossl", cpus: "8", duration: quick ? "50ms" : "150ms", costOnly });
 	const targets: [string, string, boolean, number][] = [
 		["round-robin, real bytes", "round-robin", false, 25_000],
 		["all-cpus, real bytes", "all-cpus", false, 8_000],
@@ -93,6 +96,26 @@ async function throughput(): Promise<void> {
 				verdict(figures.segments, target),
 				verdict(figures.events, 1_000_000),
 			];
+		}),
+	]);
+}
+
+/** What it costs the host that CPUs take turns: on one of them a thread hardly ever waits for the clock. */
+async function turns(): Promise<void> {
+	const sizes = [1, 2, 4, 8];
+	const cases: Case[] = sizes.map((n) => ({
+		name: String(n),
+		once: async () => {
+			const bare = await runBare(scenario("round-robin", true, n));
+			return { segments: bare.data_segments / bare.host_seconds, per_segment: bare.events / bare.data_segments };
+		},
+	}));
+	const medians = await interleaved(cases, ROUNDS);
+	section("The same stream by number of CPUs, round-robin, cost only, per second of host time", [
+		["CPUs", "data segments", "events/segment"],
+		...sizes.map((n) => {
+			const figures = medians.get(String(n))!;
+			return [String(n), grouped(figures.segments), figures.per_segment.toFixed(1)];
 		}),
 	]);
 }
@@ -142,6 +165,7 @@ async function main(): Promise<void> {
 	]);
 
 	await throughput();
+	await turns();
 	await scaling();
 
 	const help = median(Array.from({ length: quick ? 3 : 9 }, () => runCommand(["--help"]).seconds));
@@ -160,6 +184,9 @@ if (process.argv.includes("scale")) {
 } else if (process.argv.includes("export")) {
 	const { exportCosts } = await import("./export.ts");
 	await exportCosts(quick);
+} else if (process.argv.includes("lead")) {
+	const { benchLead } = await import("./lead.ts");
+	await benchLead(quick);
 } else {
 	await main();
 }

@@ -4,7 +4,8 @@ export const NOT_MODELLED: readonly string[] = [
 		"never does. No NUMA, no memory bandwidth, no frequency changes, no SMT sharing of a core (SMT only decides whether the " +
 		"idle thread polls).",
 	"Order within a cache line's travel time (about 50 ns): a thread may act that far ahead of the clock, because hardware gives " +
-		"such accesses no order either. `MachineOptions.lead_ns = 0` orders everything.",
+		"such accesses no order either. So nobody is seen waiting for a lock held more briefly, such as the driver's queues; " +
+		"`--lead 0ns` orders everything, and shows it.",
 	"ULE's interactivity scores, calendar queue and long-term balancer; user threads keep one priority. Nobody waits for the " +
 		"scheduler's own locks.",
 	"Physical network cards, TSO, checksum offload on epair, pf, IPsec, netmap beyond the emulated mode that wg needs, IP options, " +

@@ -22,6 +22,8 @@ export interface RunResult {
 	cost_only: boolean;
 	/** constants of the cost model that differ from the machine's own */
 	costs: CostValues;
+	/** how far ahead of the clock a thread could act on shared memory */
+	lead_ns: number;
 
 	/** encrypt and decrypt tasks put on a queue; those whose run found a packet; the share */
 	tasks_scheduled: number;

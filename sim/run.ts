@@ -55,6 +55,7 @@ export class Run {
 			cpus: options.cpus,
 			seed: options.seed,
 			costs: costOverrides(options.costs, this.profile),
+			...(options.lead_ns === null ? {} : { lead_ns: options.lead_ns }),
 		});
 		for (const char of settingsKey(options, policy.name)) this.machine.fingerprint.add(0, char.codePointAt(0)!);
 		this.kernel = boot(this.machine, {
@@ -129,6 +130,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		warmup_ns: options.warmup_ns,
 		cost_only: options.cost_only,
 		costs: options.costs,
+		lead_ns: machine.lead_ns,
 		tasks_scheduled,
 		tasks_useful,
 		useful_task_share: tasks_scheduled === 0 ? 0 : tasks_useful / tasks_scheduled,

@@ -43,6 +43,11 @@ export function machineOptions(command: Command): Command {
 			"other values for constants of the cost model, such as context_switch=900,line_transfer=80: ifwg list costs",
 			(value: string, before?: string) => (before === undefined ? value : `${before},${value}`),
 		)
+		.option(
+			"--lead <time>",
+			"how far a thread may act ahead of the clock, 0ns to 10us; at 0ns every access is in order, and waiting for " +
+				"briefly held locks shows (default: a cache line's way)",
+		)
 		.option("--driver <dir>", "another driver with the same entry points, compiled")
 		.option("--json", "print JSON")
 		.option("--workers <n>", "worker threads (default: all cores of this computer)");

@@ -29,7 +29,8 @@ export function describeScenario(options: RunOptions): string[] {
 		`${streams} iperf3 ${protocol} stream${options.streams === 1 ? "" : "s"}${direction}, MTU ${options.mtu}, ` +
 			`${formatDuration(options.duration_ns)} measured after ${formatDuration(options.warmup_ns)} of warm-up` +
 			`${options.cost_only ? ", ciphers charged but not computed" : ""}` +
-			`${Object.keys(options.costs).length > 0 ? `; costs changed: ${formatCosts(options.costs)}` : ""}.`,
+			`${Object.keys(options.costs).length > 0 ? `; costs changed: ${formatCosts(options.costs)}` : ""}` +
+			`${options.lead_ns === null ? "" : `; lead ${formatDuration(options.lead_ns)}`}.`,
 	];
 }
 

@@ -21,7 +21,7 @@ export interface MachineOptions {
 	readonly costs?: CostOverrides;
 	/**
 	 * how far ahead of the clock a thread may act on shared memory, ns. The time one cache line takes when left out: closer
-	 * than that, accesses of two CPUs have no order in hardware. 0 orders every access, at about 1.3 times the host time.
+	 * than that, accesses of two CPUs have no order in hardware. 0 orders every access, at up to 1.1 times the host time.
 	 */
 	readonly lead_ns?: number;
 }

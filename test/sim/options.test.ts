@@ -47,6 +47,7 @@ describe("defaults", () => {
 			seed: 1,
 			cost_only: false,
 			costs: {},
+			lead_ns: null,
 		});
 	});
 
@@ -83,6 +84,8 @@ describe("impossible values are refused with one line that says what would be ri
 		[{ duration: "-1s" }, '--duration: "-1s" is not a time; write it like 20ms, 1s or 500us'],
 		[{ duration: "20" }, '--duration: "20" is not a time; write it like 20ms, 1s or 500us'],
 		[{ duration: "0s" }, '--duration: "0s" is not from 100us to 600s'],
+		[{ lead: "11us" }, '--lead: "11us" is not from 0ns to 10us'],
+		[{ lead: "0" }, '--lead: "0" is not a time; write it like 20ms, 1s or 500us'],
 		[{ warmup: "1h" }, '--warmup: "1h" is not a time; write it like 20ms, 1s or 500us'],
 		[{ machine: "cray" }, '--machine: no "cray"; there is xeon-d, vm, atom-c2758, server-64'],
 		[{ release: "12.4" }, '--release: no "12.4"; there is 13.0, 14.0'],
@@ -165,6 +168,7 @@ describe("the line that repeats a run", () => {
 				warmup: fc.constantFrom("0s", "5ms"),
 				seed: fc.maxSafeNat().map(String),
 				costOnly: fc.boolean(),
+				lead: fc.constantFrom("0ns", "42ns", "10us"),
 				cost: fc.constantFrom("atomic=12", "line_transfer=33.5,atomic=11", "chapoly_own=7200", "atomic=15"),
 			},
 			{ requiredKeys: [] },
@@ -198,6 +202,8 @@ test("the fingerprint covers every option but those that must not matter", () =>
 		{ duration_ns: 1 },
 		{ warmup_ns: 1 },
 		{ seed: 2 },
+		{ lead_ns: 0 },
+		{ lead_ns: 42 },
 		{ costs: { atomic: 12 } },
 	];
 	for (const other of others) expect(settingsKey({ ...base, ...other }, "round-robin")).not.toBe(key);

@@ -49,6 +49,7 @@ function made(part: Partial<RunResult>): RunResult {
 		warmup_ns: 0,
 		cost_only: false,
 		costs: {},
+		lead_ns: 42,
 		tasks_scheduled: 1000,
 		tasks_useful: 130,
 		useful_task_share: 0.13,

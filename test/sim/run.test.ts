@@ -30,6 +30,17 @@ describe("cost-only leaves out arithmetic, not one event", () => {
 	});
 });
 
+test("a lead of 0 shows contention for locks held more briefly than a cache line travels: the driver's queues", async () => {
+	const contested = ({ locks }: RunResult): number =>
+		locks.filter(({ name }) => name === "encp" || name === "decp").reduce((sum, lock) => sum + lock.contested, 0);
+	const options = { policy: "all-cpus", crypto: "ossl", costOnly: true, duration: "10ms" };
+	const usual = await result(options);
+	const exact = await result({ ...options, lead: "0ns" });
+	expect([usual.lead_ns, exact.lead_ns]).toEqual([42, 0]);
+	expect(contested(exact)).toBeGreaterThan(20);
+	expect(contested(usual)).toBeLessThan(contested(exact) / 10);
+});
+
 describe("every generation of the driver runs under either policy, and leaves nothing behind", () => {
 	test.each(GENERATIONS.flatMap((generation) => ["all-cpus", "round-robin"].map((policy) => [generation, policy])))(
 		"%s, %s",

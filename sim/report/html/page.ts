@@ -38,6 +38,7 @@ function settings({ comparison }: ReportData): Markup {
 		["MTU of the tunnel", String(base.mtu)],
 		["measured", `${formatDuration(base.duration_ns)} after ${formatDuration(base.warmup_ns)} of warm-up`],
 		["costs changed", Object.keys(base.costs).length === 0 ? "none" : formatCosts(base.costs)],
+		["lead", base.lead_ns === null ? "the way of a cache line" : formatDuration(base.lead_ns)],
 		["ciphers", base.cost_only ? "charged for, not computed" : "computed on real bytes"],
 	];
 	return dataTable(

@@ -69,6 +69,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 		release: options.release,
 		generation: options.generation,
 		costs: options.costs,
+		lead_ns: options.lead_ns ?? 42,
 		epair: options.epair,
 		seed,
 		protocol: options.udp ? "udp" : "tcp",

@@ -22,26 +22,16 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { Program } from "../sim/dtrace/program.ts";
 import { FORMAT_NAMES, outputFile, planExports } from "../sim/export/plan.ts";
 import { parseRunOptions, type RunOptions } from "../sim/options.ts";
-import { table } from "../sim/report/table.ts";
 import { type Bare, simulate } from "../sim/run.ts";
 import { grouped } from "../sim/units.ts";
 import type { Watcher } from "../sim/watcher.ts";
 import { allProbes } from "../src/kernel/probe/probe.ts";
 import { type Case, cpuTimed, interleaved, loadWarning, median, runCommand } from "./measure.ts";
+import { say, section } from "./output.ts";
 
 const TRACE = "wg:::task-run { quantize(packets) by kind }";
 /** Every probe there is, counted by name: the most a program can hear. */
 const TRACE_ALL = "::: { count() by probename }";
-
-function say(text = ""): void {
-	process.stdout.write(`${text}\n`);
-}
-
-function section(title: string, rows: readonly (readonly string[])[]): void {
-	say(title);
-	for (const line of table(rows)) say(`  ${line}`);
-	say();
-}
 
 /** The standard scenario with real bytes, which packets need to be worth looking at. */
 const standard = (quick: boolean): RunOptions =>

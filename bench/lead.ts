@@ -5,11 +5,11 @@
 import { summarise } from "../sim/ministat.ts";
 import { parseRunOptions, parseSeeds } from "../sim/options.ts";
 import { runAll } from "../sim/pool.ts";
-import { table } from "../sim/report/table.ts";
 import type { RunResult } from "../sim/result.ts";
 import { runBare } from "../sim/run.ts";
 import { grouped } from "../sim/units.ts";
 import { type Case, interleaved, loadWarning } from "./measure.ts";
+import { section } from "./output.ts";
 
 /** null is the usual one */
 const LEADS = ["0ns", null, "100ns", "200ns", "400ns"] as const;
@@ -54,10 +54,7 @@ export async function benchLead(quick: boolean): Promise<void> {
 			},
 		}));
 		const medians = await interleaved(cases, quick ? 1 : 5);
-		process.stdout.write(
-			`${policy}, 8 CPUs, ossl, cost only; means of ${seeds.length} seeds with their standard errors\n`,
-		);
-		const rows = [
+		section(`${policy}, 8 CPUs, ossl, cost only; means of ${seeds.length} seeds with their standard errors`, [
 			["lead", ...LEADS.map(named)],
 			["segments/s of host time", ...LEADS.map((lead) => grouped(medians.get(named(lead))!.segments))],
 			["events per segment", ...LEADS.map((lead) => medians.get(named(lead))!.events.toFixed(0))],
@@ -71,8 +68,6 @@ export async function benchLead(quick: boolean): Promise<void> {
 					);
 				}),
 			]),
-		];
-		for (const line of table(rows)) process.stdout.write(`  ${line}\n`);
-		process.stdout.write("\n");
+		]);
 	}
 }

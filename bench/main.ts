@@ -6,11 +6,11 @@
  */
 import { cpus } from "node:os";
 import { parseRunOptions, type RunOptions } from "../sim/options.ts";
-import { table } from "../sim/report/table.ts";
 import { runBare } from "../sim/run.ts";
 import { grouped } from "../sim/units.ts";
 import { Event, EventQueue } from "../src/machine/event.ts";
 import { type Case, interleaved, loadWarning, median, runCommand, timed } from "./measure.ts";
+import { say, section } from "./output.ts";
 
 const quick = process.argv.includes("quick");
 const ROUNDS = quick ? 1 : 5;
@@ -45,16 +45,6 @@ function bareQueue(): Record<string, number> {
 		for (let i = 0; i < QUEUE_EVENTS; i++) queue.step(Number.POSITIVE_INFINITY);
 	});
 	return { events: queue.fired / seconds };
-}
-
-function say(text = ""): void {
-	process.stdout.write(`${text}\n`);
-}
-
-function section(title: string, rows: readonly (readonly string[])[]): void {
-	say(title);
-	for (const line of table(rows)) say(`  ${line}`);
-	say();
 }
 
 const verdict = (value: number, target: number): string => (value >= target ? "met" : `below ${grouped(target)}`);

@@ -24,16 +24,13 @@ import { AF_INET, in_put32 } from "../src/kernel/netinet/in.ts";
 import { type Blocking, curthread } from "../src/kernel/sched/thread.ts";
 import { Machine } from "../src/machine/machine.ts";
 import { findProfile } from "../src/machine/profile.ts";
+import { say } from "./output.ts";
 
 const PEERS = 100_000;
 const ROUTES = 1_000_000;
 const LOOKUPS = 1_000_000;
 /** Simulated: making a peer multiplies on the curve, which takes its time there too. */
 const LIMIT_NS = 100_000_000_000_000;
-
-function say(text = ""): void {
-	process.stdout.write(`${text}\n`);
-}
 
 /** Bytes in use on the host, after a collection. */
 function memory(): number {

@@ -5,7 +5,6 @@
  * The hashes are those of wireguard-freebsd, or of freebsd-src for what was changed after the import.
  */
 import { ENETUNREACH, ENOTCAPABLE, type Errno } from "../../kernel/errno.ts";
-import { KERNEL_GLOBAL, panic, TUNABLE_FETCH } from "../../kernel/sched/kernel.ts";
 
 export type wg_generation_name = "2021-11" | "2021-11-rr" | "2022-09" | "main" | "blake2-library";
 
@@ -163,10 +162,3 @@ export const wg_generations: Readonly<Record<wg_generation_name, wg_generation>>
 
 /** Loader tunable that names the generation of a kernel's driver. */
 export const WG_GENERATION_TUNABLE = "net.wg.generation";
-
-/** The running kernel's generation; the last out-of-tree one when the tunable is not set. */
-export const generation: () => wg_generation = KERNEL_GLOBAL(() => {
-	const name = TUNABLE_FETCH(WG_GENERATION_TUNABLE) ?? "2022-09";
-	if (!Object.hasOwn(wg_generations, name)) panic(`${WG_GENERATION_TUNABLE}: no generation ${name}`);
-	return wg_generations[name as wg_generation_name];
-});

@@ -239,9 +239,9 @@ import {
 	taskqgroup_detach,
 	taskqgroup_drain_all,
 } from "../../kernel/taskqueue/gtaskqueue.ts";
+import { generation } from "./curgeneration.ts";
 import type { dispatch_policy } from "./dispatch/policy.ts";
 import { find_policy } from "./dispatch/registry.ts";
-import { generation } from "./generation.ts";
 import { SIOCGWG, SIOCSWG, WG_KEY_SIZE, type wg_data_io } from "./if_wg_ioctl.ts";
 import {
 	AIP_ADDR_OFFSET,

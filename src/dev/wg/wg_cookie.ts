@@ -49,7 +49,7 @@ import {
 } from "../../kernel/netinet/in.ts";
 import { arc4random_buf, getsbinuptime, hz, KERNEL_GLOBAL, type vnet } from "../../kernel/sched/kernel.ts";
 import type { Blocking } from "../../kernel/sched/thread.ts";
-import { generation } from "./generation.ts";
+import { generation } from "./curgeneration.ts";
 import { xchacha20poly1305_decrypt, xchacha20poly1305_encrypt } from "./wg_crypto.ts";
 import { blake2s_final, blake2s_init, blake2s_init_key, blake2s_state, blake2s_update } from "./wg_crypto_blake2s.ts";
 

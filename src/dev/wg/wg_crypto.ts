@@ -54,7 +54,7 @@ import { EBADMSG, EMSGSIZE, ENOMEM, ENXIO, type Errno } from "../../kernel/errno
 import { M_TRAILINGSPACE, m_adj, m_append, m_copydata, type mbuf } from "../../kernel/mbuf/mbuf.ts";
 import { KERNEL_GLOBAL, panic, TUNABLE_FETCH } from "../../kernel/sched/kernel.ts";
 import { type Blocking, charge, charge_bytes, cost, done } from "../../kernel/sched/thread.ts";
-import { generation } from "./generation.ts";
+import { generation } from "./curgeneration.ts";
 
 export const XCHACHA20POLY1305_NONCE_SIZE = XCHACHA20_POLY1305_NONCE;
 export const CHACHA20POLY1305_KEY_SIZE = 32;

@@ -17,7 +17,7 @@ import {
 } from "../../crypto/blake2/blake2s.ts";
 import { KERNEL_GLOBAL, panic, TUNABLE_FETCH } from "../../kernel/sched/kernel.ts";
 import { charge, cost } from "../../kernel/sched/thread.ts";
-import { generation } from "./generation.ts";
+import { generation } from "./curgeneration.ts";
 
 export const BLAKE2S_BLOCK_SIZE = BLAKE2S_BLOCKBYTES;
 export const BLAKE2S_HASH_SIZE = BLAKE2S_OUTBYTES;

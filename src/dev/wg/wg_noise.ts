@@ -65,7 +65,7 @@ import {
 } from "../../kernel/sched/kernel.ts";
 import { type Blocking, sync } from "../../kernel/sched/thread.ts";
 import { CK_HASH, CK_LIST_ENTRY, CK_LIST_INSERT_BEFORE, CK_LIST_INSERT_HEAD, CK_LIST_REMOVE } from "./ck_queue.ts";
-import { generation } from "./generation.ts";
+import { generation } from "./curgeneration.ts";
 import {
 	chacha20poly1305_decrypt,
 	chacha20poly1305_decrypt_mbuf,

@@ -1,0 +1,158 @@
+/**
+ * Links modules into one.
+ *
+ * What a module imports, the host reads out of a cell each time it is used, and a function out of a cell may be another one
+ * each time it is called. Of a `const` in the same module it knows both once and for all, and makes a quarter less machine
+ * code of a kernel that is one module.
+ */
+import path from "node:path/posix";
+import { parse } from "acorn";
+import type { Node, Program } from "estree";
+import { rolldown } from "rolldown";
+import { assignedBy, children, patternNames, position } from "./node.ts";
+
+/** Paths of modules, relative to what they have in common, and their JavaScript. */
+export type Modules = ReadonlyMap<string, string>;
+
+const ENTRY = "\0linked";
+
+function program(code: string): Program {
+	return parse(code, { ecmaVersion: "latest", sourceType: "module" }) as unknown as Program;
+}
+
+/** What others may import from a module of its own, and what of that may change. Not what it only passes on. */
+interface Exports {
+	readonly constants: readonly string[];
+	readonly variables: readonly string[];
+}
+
+function exportsOf(code: string): Exports {
+	const constants: string[] = [];
+	const variables: string[] = [];
+	for (const statement of program(code).body) {
+		if (statement.type !== "ExportNamedDeclaration" || statement.source) continue;
+		const { declaration } = statement;
+		if (declaration?.type === "VariableDeclaration") {
+			const names = declaration.declarations.flatMap(({ id }) => patternNames(id)).map(({ name }) => name);
+			(declaration.kind === "const" ? constants : variables).push(...names);
+		} else if (declaration) {
+			constants.push(declaration.id.name);
+		}
+		for (const { exported } of statement.specifiers) if (exported.type === "Identifier") constants.push(exported.name);
+	}
+	return { constants, variables };
+}
+
+/** What a module passes on from others, as it says so. */
+function passedOn(code: string): string[] {
+	return program(code)
+		.body.filter(
+			(node) =>
+				node.type === "ExportAllDeclaration" || (node.type === "ExportNamedDeclaration" && Boolean(node.source)),
+		)
+		.map((node) => text(code, node));
+}
+
+function end(node: Node): number {
+	return (node as unknown as { end: number }).end;
+}
+
+function text(code: string, node: Node): string {
+	return code.slice(position(node), end(node));
+}
+
+/** How `file` imports `other`. */
+export function relative(file: string, other: string): string {
+	const specifier = path.relative(path.dirname(file), other);
+	return specifier.startsWith(".") ? specifier : `./${specifier}`;
+}
+
+/** Imports all modules, and exports what their stand-ins need: each module as an object, and each variable. */
+function entry(modules: Modules): string {
+	return [...modules]
+		.map(([file, code], i) => {
+			const from = JSON.stringify(file);
+			const variables = exportsOf(code).variables.map((name) => `export { ${name} as m${i}_${name} } from ${from};`);
+			return [`import * as m${i} from ${from};`, `export { m${i} };`, ...variables].join("\n");
+		})
+		.join("\n");
+}
+
+/** What takes a module's place: exports the same, out of the linked one. */
+function standIn(file: string, code: string, i: number, linked: string): string {
+	const { constants, variables } = exportsOf(code);
+	const from = JSON.stringify(relative(file, linked));
+	return [
+		`import { m${i} } from ${from};`,
+		...constants.map((name) => `export const ${name} = m${i}.${name};`),
+		...variables.map((name) => `export { m${i}_${name} as ${name} } from ${from};`),
+		...passedOn(code),
+		"",
+	].join("\n");
+}
+
+/** Makes constants of all functions, at the top, where nothing can miss them, and of what is declared with `var`. */
+function constants(code: string): string {
+	const { body } = program(code);
+	const reassigned = new Set<string>();
+	const visit = (node: Node): void => {
+		for (const name of assignedBy(node)) reassigned.add(name);
+		for (const child of children(node)) visit(child);
+	};
+	for (const statement of body) visit(statement);
+	const functions: string[] = [];
+	const rest: string[] = [];
+	for (const statement of body) {
+		const source = text(code, statement);
+		if (statement.type === "FunctionDeclaration" && !reassigned.has(statement.id.name)) {
+			functions.push(`const ${statement.id.name} = ${source};`);
+		} else if (
+			statement.type === "VariableDeclaration" &&
+			statement.kind === "var" &&
+			statement.declarations.every(
+				({ id, init }) => init && patternNames(id).every(({ name }) => !reassigned.has(name)),
+			)
+		) {
+			rest.push(source.replace(/^var/, "const"));
+		} else {
+			rest.push(source);
+		}
+	}
+	return [...functions, ...rest, ""].join("\n");
+}
+
+/**
+ * Links `modules` into one, `linked`, which runs them all in the order of the map, each after those it imports. What they
+ * import besides, it imports from where it is.
+ *
+ * @returns it, and a module in the place of each, with the same exports
+ */
+export async function link(modules: Modules, linked: string): Promise<Map<string, string>> {
+	const bundle = await rolldown({
+		input: ENTRY,
+		platform: "neutral",
+		treeshake: false,
+		plugins: [
+			{
+				name: "modules",
+				resolveId(specifier, importer) {
+					if (specifier === ENTRY || modules.has(specifier)) return specifier;
+					if (!specifier.startsWith(".")) return { id: specifier, external: true };
+					const file = path.join(path.dirname(importer ?? ""), specifier);
+					return modules.has(file) ? file : { id: relative(linked, file), external: true };
+				},
+				load: (id) => (id === ENTRY ? entry(modules) : modules.get(id)),
+			},
+		],
+	});
+	const { output } = await bundle.generate({
+		format: "esm",
+		codeSplitting: false,
+		topLevelVar: false,
+		keepNames: true,
+		comments: false,
+	});
+	await bundle.close();
+	const files = [...modules].map(([file, code], i): [string, string] => [file, standIn(file, code, i, linked)]);
+	return new Map([...files, [linked, constants(output[0].code)]]);
+}

@@ -1,5 +1,6 @@
 /**
- * The second half of the build: what tsc wrote to build/, compiled into dist/, and what is below sim linked into one module.
+ * The second half of the build: what tsc wrote to build/, compiled into dist/; the kernel linked into one module there, the driver
+ * into another.
  *
  * Files that are up to date are left alone.
  */
@@ -12,9 +13,6 @@ import { compileModule } from "./module.ts";
 const built = fileURLToPath(new URL("..", import.meta.url));
 const target = path.resolve(built, "../dist");
 
-/** The module that has the kernel, the driver and the programs in it. */
-const LINKED = "src/linked.js";
-
 /** What stays by itself: tables, which the command line shows without waiting for a kernel. */
 const APART = [
 	"src/machine/cost/",
@@ -24,6 +22,15 @@ const APART = [
 	"src/kernel/release.js",
 	"src/dev/wg/generation.js",
 ];
+
+/** The module a module of src is linked into: the driver's by themselves, as another driver may be loaded in its place. */
+function linkedInto(file: string): string | null {
+	if (!file.startsWith("src/") || APART.some((place) => file.startsWith(place))) return null;
+	// programs know its ioctls
+	return file.startsWith("src/dev/wg/") && file !== "src/dev/wg/if_wg_ioctl.js"
+		? "src/dev/wg/linked.js"
+		: "src/linked.js";
+}
 
 function modules(directory: string): string[] {
 	return readdirSync(directory, { withFileTypes: true, recursive: true })
@@ -54,10 +61,13 @@ function write(file: string, code: string): void {
 	writeFileSync(to, code);
 }
 
-const all = modules(built);
-const together = all.filter((file) => file.startsWith("src/") && !APART.some((place) => file.startsWith(place)));
-if (together.some((file) => outdated(LINKED, file))) {
-	const linked = await link(new Map(together.map((file) => [file, compile(file)])), LINKED);
-	for (const [file, code] of linked) write(file, code);
+const linked = new Map<string, string[]>();
+for (const file of modules(built)) {
+	const module = linkedInto(file);
+	if (module !== null) linked.set(module, [...(linked.get(module) ?? []), file]);
+	else if (outdated(file, file)) write(file, compile(file));
 }
-for (const file of all) if (!together.includes(file) && outdated(file, file)) write(file, compile(file));
+for (const [module, files] of linked) {
+	if (!files.some((file) => outdated(module, file))) continue;
+	for (const [file, code] of await link(new Map(files.map((file) => [file, compile(file)])), module)) write(file, code);
+}

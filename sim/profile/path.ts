@@ -76,7 +76,7 @@ const ALL_FRAMES = 160;
 const FEW_FRAMES = 8;
 
 /** Host functions that say nothing: a function that waited going on, a helper that only charges for a lock. */
-const SILENT = new Set(["next", "step", "resume_after_wait", "resume_generator", "charge_lock"]);
+const SILENT = new Set(["next", "step", "later", "wait_then", "resume_after_wait", "resume_generator", "charge_lock"]);
 
 /** What lets a thread go on: where its functions on the host's stack end. */
 const BOTTOM = "run_thread";

@@ -43,6 +43,8 @@ export class EventQueue {
 	nextTime = Number.POSITIVE_INFINITY;
 	/** events fired so far */
 	fired = 0;
+	/** how far whoever drives the queue lets it go, integer ns */
+	until = 0;
 	/** decides among events of equal time; null does what the sequence numbers say */
 	chooser: Chooser | null = null;
 
@@ -102,6 +104,7 @@ export class EventQueue {
 
 	/** Fires the next event, unless the queue is empty or it lies beyond `until`. */
 	step(until: number): boolean {
+		this.until = until;
 		if (this.nextTime > until || this.count === 0) return false;
 		const event = this.chooser === null ? this.heap[0] : this.chooseTie(this.chooser);
 		this.now = event.time;

@@ -4,7 +4,7 @@
  * The compiler (compiler/) turns every Blocking function into a plain one. When it has to wait, each function on the way saves
  * itself in a frame and returns SUSPENDED; the frames hang on the thread, innermost first. When the thread goes on, only the
  * innermost function is called again; the one that had called it is when that is over. Most calls never wait, and cost no
- * more than a call.
+ * more than a call. Some that do can stay where they are meanwhile, with others running above them on the host's stack.
  */
 
 /** What a function returns that has to wait, having saved itself. */
@@ -160,10 +160,25 @@ function resume_after_wait(): unknown {
 	return (after as (a: unknown, b: unknown) => unknown)(a, b);
 }
 
+/** Lets others run until the thread that waits may go on, see set_stay. */
+let stay = (): boolean => false;
+
+/**
+ * The scheduler's: says how a thread waits without leaving its functions. `how` returns true when the thread may go on, and
+ * false when it must leave them.
+ *
+ * @returns how it was before
+ */
+export function set_stay(how: () => boolean): () => boolean {
+	const before = stay;
+	stay = how;
+	return before;
+}
+
 /** Waits, and goes on with `after(a, b)`. Nothing was saved before: it is the innermost. */
 export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unknown {
 	if (wait_dropped()) throw new Error(WITHOUT_YIELD);
-	return suspend4(resume_after_wait, undefined, 0, after, a, b);
+	return stay() ? after(a, b) : suspend4(resume_after_wait, undefined, 0, after, a, b);
 }
 
 /**

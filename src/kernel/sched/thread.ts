@@ -85,6 +85,8 @@ export class thread {
 	td_blocked: Contested | null = null;
 	td_spinning = false;
 	td_spin_since = 0;
+	/** it waits without having left its functions, see ule.ts */
+	td_stays = false;
 	/** what it spins on */
 	td_spinlock: Contested | null = null;
 	/** contested locks it owns, from which it may have been lent priority */

@@ -1,6 +1,7 @@
 /** Same seed, same options, same run: however it is cut into slices, watched, or replayed from a chooser's answers. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { set_stay } from "../../../src/kernel/sched/frame.ts";
 import { set_curkernel } from "../../../src/kernel/sched/kernel.ts";
 import { sched_settle } from "../../../src/kernel/sched/ule.ts";
 import { type ChoiceKind, type Chooser, ReplayChooser } from "../../../src/machine/chooser.ts";
@@ -78,6 +79,27 @@ describe("a run", () => {
 			}),
 			{ numRuns: 60 },
 		);
+	});
+
+	test("is the same whether threads stay in their functions while they wait, or leave them", () => {
+		let stayed = 0;
+		let left = 0;
+		fc.assert(
+			fc.property(program, moments, (p, ends) => {
+				const stay = set_stay(() => false);
+				const never = outcome(p, ends, true);
+				set_stay(() => {
+					const stays = stay();
+					if (stays) stayed++;
+					else left++;
+					return stays;
+				});
+				expect(outcome(p, ends, true)).toEqual(never);
+				set_stay(stay);
+			}),
+			{ numRuns: 60 },
+		);
+		expect(Math.min(stayed, left)).toBeGreaterThan(100);
 	});
 
 	test("is the same in a second kernel that takes turns with another", () => {

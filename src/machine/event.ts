@@ -1,15 +1,24 @@
 /**
  * The event queue: everything that happens in the simulated machine happens as an event at an integer nanosecond.
  *
- * An indexed binary heap ordered by (time, sequence number), so equal times fire in the order they were scheduled and any
- * event can be moved or cancelled in O(log n). Times are integers in a number: exact up to 104 days.
+ * Events fire in the order of (time, sequence number): equal times in the order they were scheduled. The next few are a sorted
+ * list, as most of what is scheduled is due before nearly everything else: it goes in and out at the near end. All others
+ * are in a heap. Times are integers in a number: exact up to 104 days.
  */
 import type { Chooser } from "./chooser.ts";
+import { EventHeap } from "./heap.ts";
 
 /** What happens when an event fires. */
 export interface Target {
 	fire(): void;
 }
+
+const UNSCHEDULED = -1;
+/** in the list of what is next */
+const NEAR = -2;
+
+/** So many are in that list at most; a busy machine has fewer stretches of work under way. */
+const NEAR_MAX = 16;
 
 /**
  * Something that will happen. Long-lived: a CPU, a callout or an IPI line owns one and schedules it again and again. One
@@ -23,8 +32,8 @@ export class Event {
 	time = 0;
 	/** order among equal times: the order of scheduling */
 	seq = 0;
-	/** position in the heap, -1 when not scheduled */
-	slot = -1;
+	/** position in the heap, or one of the two below */
+	slot = UNSCHEDULED;
 
 	constructor(target: Target) {
 		this.target = target;
@@ -32,7 +41,7 @@ export class Event {
 	}
 
 	get scheduled(): boolean {
-		return this.slot >= 0;
+		return this.slot !== UNSCHEDULED;
 	}
 }
 
@@ -48,68 +57,75 @@ export class EventQueue {
 	/** decides among events of equal time; null does what the sequence numbers say */
 	chooser: Chooser | null = null;
 
-	private heap: Event[] = [];
-	private times: Float64Array = new Float64Array(256);
+	/** what is next, latest first; empty only if there is nothing at all */
+	private readonly near: Event[] = new Array(NEAR_MAX).fill(null);
+	private readonly times = new Float64Array(NEAR_MAX);
 	private count = 0;
+	/** what comes after all of these */
+	private readonly far = new EventHeap();
 	private nextSeq = 0;
-	private ties: Event[] = [];
+	private readonly ties: Event[] = [];
 
 	get size(): number {
-		return this.count;
+		return this.count + this.far.size;
 	}
 
 	/** Schedules `event` at `time`, or moves it there if it is scheduled already. */
 	schedule(event: Event, time: number): void {
 		if (!(time >= this.now)) throw new RangeError(`event scheduled in the past: ${time} < ${this.now}`);
+		if (event.slot !== UNSCHEDULED) this.cancel(event);
 		event.time = time;
 		event.seq = this.nextSeq++;
-		if (event.slot < 0) {
-			if (this.count === this.times.length) this.grow();
-			event.slot = this.count++;
-			this.heap[event.slot] = event;
-			this.siftUp(event.slot, event);
-		} else {
-			this.resift(event);
+		if (this.count === NEAR_MAX && time < this.far.firstTime) this.spill();
+		if (time >= this.far.firstTime) {
+			this.far.push(event);
+			return;
 		}
-		this.nextTime = this.times[0];
+		const { near, times } = this;
+		const last = this.count++;
+		let i = last;
+		for (; i > 0 && times[i - 1] <= time; i--) {
+			near[i] = near[i - 1];
+			times[i] = times[i - 1];
+		}
+		near[i] = event;
+		times[i] = time;
+		event.slot = NEAR;
+		if (i === last) this.nextTime = time;
 	}
 
 	/** Takes `event` out of the queue; nothing happens if it is not in it. */
 	cancel(event: Event): void {
-		const slot = event.slot;
-		if (slot < 0) return;
-		event.slot = -1;
-		const last = this.heap[--this.count];
-		this.heap[this.count] = null as unknown as Event;
-		if (last !== event) {
-			last.slot = slot;
-			this.heap[slot] = last;
-			this.resift(last);
+		if (event.slot === NEAR) {
+			const { near, times } = this;
+			let i = this.count - 1;
+			while (near[i] !== event) i--;
+			this.count--;
+			for (; i < this.count; i++) {
+				near[i] = near[i + 1];
+				times[i] = times[i + 1];
+			}
+			this.look();
+		} else if (event.slot !== UNSCHEDULED) {
+			this.far.remove(event);
 		}
-		this.nextTime = this.count > 0 ? this.times[0] : Number.POSITIVE_INFINITY;
-	}
-
-	/** Takes the first event out. */
-	private pop(event: Event): void {
-		event.slot = -1;
-		const last = this.heap[--this.count];
-		this.heap[this.count] = null as unknown as Event;
-		if (last !== event) {
-			this.siftDown(0, last);
-			this.nextTime = this.times[0];
-		} else {
-			this.nextTime = Number.POSITIVE_INFINITY;
-		}
+		event.slot = UNSCHEDULED;
 	}
 
 	/** Fires the next event, unless the queue is empty or it lies beyond `until`. */
 	step(until: number): boolean {
 		this.until = until;
 		if (this.nextTime > until || this.count === 0) return false;
-		const event = this.chooser === null ? this.heap[0] : this.chooseTie(this.chooser);
-		this.now = event.time;
-		if (event.slot === 0) this.pop(event);
-		else this.cancel(event);
+		this.now = this.nextTime;
+		let event: Event;
+		if (this.chooser === null) {
+			event = this.near[--this.count];
+			event.slot = UNSCHEDULED;
+			this.look();
+		} else {
+			event = this.chooseTie(this.chooser);
+			this.cancel(event);
+		}
 		this.fired++;
 		event.fire.call(event.target);
 		return true;
@@ -117,74 +133,41 @@ export class EventQueue {
 
 	/** Asks the chooser which of the events of the earliest time goes first; offered in scheduling order. */
 	private chooseTie(chooser: Chooser): Event {
-		const ties = this.ties;
+		const { ties, nextTime: time } = this;
 		ties.length = 0;
-		const time = this.times[0];
-		for (let i = 0; i < this.count; i++) if (this.times[i] === time) ties.push(this.heap[i]);
+		for (let i = this.count - 1; i >= 0 && this.times[i] === time; i--) ties.push(this.near[i]);
+		this.far.collect(time, ties);
 		if (ties.length === 1) return ties[0];
 		ties.sort((a, b) => a.seq - b.seq);
 		return ties[chooser.choose("tie", ties.length)];
 	}
 
-	private resift(event: Event): void {
-		const slot = event.slot;
-		if (slot > 0 && this.before(event, (slot - 1) >> 1)) this.siftUp(slot, event);
-		else this.siftDown(slot, event);
+	/** Finds out what is next, once something has gone. */
+	private look(): void {
+		if (this.count === 0) this.refill();
+		this.nextTime = this.count > 0 ? this.times[this.count - 1] : Number.POSITIVE_INFINITY;
 	}
 
-	private before(event: Event, slot: number): boolean {
-		const time = this.times[slot];
-		return event.time < time || (event.time === time && event.seq < this.heap[slot].seq);
-	}
-
-	private siftUp(start: number, event: Event): void {
-		const heap = this.heap;
-		const times = this.times;
-		let slot = start;
-		while (slot > 0) {
-			const parent = (slot - 1) >> 1;
-			if (!this.before(event, parent)) break;
-			const moved = heap[parent];
-			heap[slot] = moved;
-			times[slot] = times[parent];
-			moved.slot = slot;
-			slot = parent;
+	/** Fills half the list from the heap. */
+	private refill(): void {
+		const { near, times, far } = this;
+		this.count = Math.min(NEAR_MAX / 2, far.size);
+		for (let i = this.count - 1; i >= 0; i--) {
+			const event = far.pop();
+			event.slot = NEAR;
+			near[i] = event;
+			times[i] = event.time;
 		}
-		heap[slot] = event;
-		times[slot] = event.time;
-		event.slot = slot;
 	}
 
-	private siftDown(start: number, event: Event): void {
-		const heap = this.heap;
-		const times = this.times;
-		const count = this.count;
-		let slot = start;
-		for (;;) {
-			let child = 2 * slot + 1;
-			if (child >= count) break;
-			const right = child + 1;
-			if (
-				right < count &&
-				(times[right] < times[child] || (times[right] === times[child] && heap[right].seq < heap[child].seq))
-			) {
-				child = right;
-			}
-			if (this.before(event, child)) break;
-			const moved = heap[child];
-			heap[slot] = moved;
-			times[slot] = times[child];
-			moved.slot = slot;
-			slot = child;
+	/** Moves the later half of a full list to the heap. */
+	private spill(): void {
+		const { near, times, far } = this;
+		this.count = NEAR_MAX / 2;
+		for (let i = 0; i < this.count; i++) {
+			far.push(near[i]);
+			near[i] = near[i + this.count];
+			times[i] = times[i + this.count];
 		}
-		heap[slot] = event;
-		times[slot] = event.time;
-		event.slot = slot;
-	}
-
-	private grow(): void {
-		const bigger = new Float64Array(this.times.length * 2);
-		bigger.set(this.times);
-		this.times = bigger;
 	}
 }

@@ -335,7 +335,7 @@ let thrown: { readonly reason: unknown } | null = null;
 let left = false;
 
 /** How a thread waits in its functions. @returns whether it was its turn, else it has to leave them */
-function stay(): boolean {
+function stay_on_stack(): boolean {
 	const td = curthread;
 	if (staying === STAYING_MAX || td === hostthread || td.td_pending === 0) return false;
 	if (td.td_owepreempt && td.td_critnest === 0) return false;
@@ -364,7 +364,7 @@ function stay(): boolean {
 	return false;
 }
 
-set_stay(stay);
+set_stay(stay_on_stack);
 
 /** A thread has left its functions. */
 function has_left(): void {

@@ -5,6 +5,7 @@
  * list, as most of what is scheduled is due before nearly everything else: it goes in and out at the near end. All others
  * are in a heap. Times are integers in a number: exact up to 104 days.
  */
+import { call } from "./call.ts";
 import type { Chooser } from "./chooser.ts";
 import { EventHeap } from "./heap.ts";
 
@@ -127,7 +128,7 @@ export class EventQueue {
 			this.cancel(event);
 		}
 		this.fired++;
-		event.fire.call(event.target);
+		call(event.fire, event.target);
 		return true;
 	}
 

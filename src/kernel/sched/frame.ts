@@ -6,6 +6,7 @@
  * innermost function is called again; the one that had called it is when that is over. Most calls never wait, and cost no
  * more than a call. Some that do can stay where they are meanwhile, with others running above them on the host's stack.
  */
+import { call } from "../../machine/call.ts";
 
 /** What a function returns that has to wait, having saved itself. */
 export const SUSPENDED: unique symbol = Symbol("SUSPENDED");
@@ -233,7 +234,7 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 		// the function takes its variables out before it does anything else
 		frame.up = spare;
 		spare = frame;
-		result = (frame.fn as (this: unknown) => unknown).call(frame.self);
+		result = call(frame.fn as (this: unknown) => unknown, frame.self);
 	}
 }
 

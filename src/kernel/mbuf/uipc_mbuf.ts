@@ -33,7 +33,7 @@ export const max_hdr = max_linkhdr + max_protohdr;
 export const max_datalen = MHLEN - max_hdr;
 
 /** below this many bytes a loop is quicker than making a view */
-const LOOP_BYTES = 48;
+const LOOP_BYTES = 128;
 
 /** bcopy within or between buffers, and its cost. All copying of packet data goes through here. */
 export function copy_payload(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {

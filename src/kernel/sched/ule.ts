@@ -14,7 +14,8 @@ import { Event } from "../../machine/event.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { resume_thread, set_stay } from "./frame.ts";
 import { curkernel, KASSERT, KERNEL_GLOBAL, priorities, release_traits } from "./kernel.ts";
-import { PRI_MAX_IDLE, PRI_MIN_IDLE, RQ_PPQ } from "./priority.ts";
+import { PRI_MAX_IDLE, PRI_MIN_IDLE } from "./priority.ts";
+import { runq } from "./runq.ts";
 import {
 	type Blocking,
 	type Contested,
@@ -42,7 +43,6 @@ export const sched_enqueue = SDT_PROBE_DEFINE<[td: thread, cpu: number, by: thre
 export const sched_ipi = SDT_PROBE_DEFINE<[from: number, to: number]>("sched:::ipi", "from: number, to: number");
 export const sched_thread_exit = SDT_PROBE_DEFINE<[td: thread]>("proc:::lwp-exit", "td: thread");
 
-const NQUEUES = (PRI_MAX_IDLE + 1) / RQ_PPQ;
 /** sched_idletd polls this often before it halts: sched_idlespins */
 const IDLESPINS = 10_000;
 /** statclock ticks per second; a tick closes a tdq_switchcnt window */
@@ -77,10 +77,7 @@ export class pcpu {
 	/** when the last interrupt that hit a spinning thread is over: until then it does not look at its lock */
 	intr_end = 0;
 	readonly ipi: ipi_line;
-	private readonly heads: (thread | null)[] = new Array(NQUEUES).fill(null);
-	private readonly tails: (thread | null)[] = new Array(NQUEUES).fill(null);
-	private bits_high = 0;
-	private bits_low = 0;
+	private readonly tdq_runq = new runq();
 
 	constructor(cpu: Cpu) {
 		this.pc_cpuid = cpu.id;
@@ -94,26 +91,11 @@ export class pcpu {
 		cpu.enterIdle(0, 0);
 	}
 
+	/** Queues a thread here. @see sched_ule.c tdq_runq_add, tdq_load_add */
 	runq_add(td: thread, head: boolean): void {
-		const q = td.td_priority >> 2;
-		td.td_rqbucket = q;
 		td.td_state = TDS_RUNQ;
 		td.td_cpu = this.pc_cpuid;
-		if (head) {
-			td.td_prev = null;
-			td.td_next = this.heads[q];
-			if (td.td_next !== null) td.td_next.td_prev = td;
-			else this.tails[q] = td;
-			this.heads[q] = td;
-		} else {
-			td.td_next = null;
-			td.td_prev = this.tails[q];
-			if (td.td_prev !== null) td.td_prev.td_next = td;
-			else this.heads[q] = td;
-			this.tails[q] = td;
-		}
-		if (q < 32) this.bits_high |= 1 << (31 - q);
-		else this.bits_low |= 1 << (63 - q);
+		this.tdq_runq.add(td, head);
 		this.tdq_load++;
 		if (td.td_pinned === 0 && !td.td_bound) {
 			this.tdq_transferable++;
@@ -122,18 +104,7 @@ export class pcpu {
 	}
 
 	runq_remove(td: thread): void {
-		const q = td.td_rqbucket;
-		if (td.td_prev !== null) td.td_prev.td_next = td.td_next;
-		else this.heads[q] = td.td_next;
-		if (td.td_next !== null) td.td_next.td_prev = td.td_prev;
-		else this.tails[q] = td.td_prev;
-		td.td_next = null;
-		td.td_prev = null;
-		td.td_rqbucket = -1;
-		if (this.heads[q] === null) {
-			if (q < 32) this.bits_high &= ~(1 << (31 - q));
-			else this.bits_low &= ~(1 << (63 - q));
-		}
+		this.tdq_runq.remove(td);
 		this.tdq_load--;
 		if (td.td_pinned === 0 && !td.td_bound) {
 			this.tdq_transferable--;
@@ -143,18 +114,12 @@ export class pcpu {
 
 	/** The best queued thread, left where it is. */
 	runq_first(): thread | null {
-		if (this.bits_high !== 0) return this.heads[Math.clz32(this.bits_high)];
-		if (this.bits_low !== 0) return this.heads[32 + Math.clz32(this.bits_low)];
-		return null;
+		return this.tdq_runq.first();
 	}
 
 	/** The best queued thread that may move to another CPU. */
 	runq_steal(): thread | null {
-		if (this.tdq_transferable === 0) return null;
-		for (let q = 0; q < NQUEUES; q++) {
-			for (let td = this.heads[q]; td !== null; td = td.td_next) if (td.td_pinned === 0 && !td.td_bound) return td;
-		}
-		return null;
+		return this.tdq_transferable === 0 ? null : this.tdq_runq.first_movable();
 	}
 
 	/** Best priority running or queued here: tdq_lowpri. */

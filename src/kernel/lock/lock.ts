@@ -9,8 +9,9 @@
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { curkernel, KERNEL_GLOBAL, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
+import { spin_grant } from "../sched/spin.ts";
 import { type Blocking, type Contested, cost, curthread, sync, type thread } from "../sched/thread.ts";
-import { sched_add, sched_prio, spin_grant, thread_inhibit } from "../sched/ule.ts";
+import { sched_add, sched_prio, thread_inhibit } from "../sched/ule.ts";
 
 export const lockstat_acquire = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>(
 	"lockstat:::acquire",

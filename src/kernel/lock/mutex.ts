@@ -8,6 +8,7 @@
  * @see kern_mutex.c; kernel.md section 11.1
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
+import { spin_grant, spin_wait } from "../sched/spin.ts";
 import {
 	advance,
 	type Blocking,
@@ -20,7 +21,7 @@ import {
 	sync_exactly,
 	type thread,
 } from "../sched/thread.ts";
-import { critical_enter, spin_grant, spin_wait, TD_IS_RUNNING } from "../sched/ule.ts";
+import { critical_enter, TD_IS_RUNNING } from "../sched/ule.ts";
 import {
 	charge_lock,
 	lock_init,

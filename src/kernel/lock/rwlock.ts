@@ -9,6 +9,7 @@
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
+import { spin_grant, spin_wait } from "../sched/spin.ts";
 import {
 	advance,
 	type Blocking,
@@ -21,7 +22,7 @@ import {
 	sync_exactly,
 	type thread,
 } from "../sched/thread.ts";
-import { spin_grant, spin_wait, TD_IS_RUNNING } from "../sched/ule.ts";
+import { TD_IS_RUNNING } from "../sched/ule.ts";
 import {
 	charge_lock,
 	lock_init,

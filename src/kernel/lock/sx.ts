@@ -8,8 +8,9 @@
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
+import { spin_grant, spin_wait } from "../sched/spin.ts";
 import { type Blocking, cost, curthread, hostthread, sync_exactly, type thread } from "../sched/thread.ts";
-import { spin_grant, spin_wait, TD_IS_RUNNING } from "../sched/ule.ts";
+import { TD_IS_RUNNING } from "../sched/ule.ts";
 import {
 	charge_lock,
 	lock_init,

@@ -85,7 +85,7 @@ export class thread {
 	td_blocked: Contested | null = null;
 	td_spinning = false;
 	td_spin_since = 0;
-	/** it waits without having left its functions, see ule.ts */
+	/** it waits without having left its functions, see stay.ts */
 	td_stays = false;
 	/** what it spins on */
 	td_spinlock: Contested | null = null;

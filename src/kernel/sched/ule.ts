@@ -12,13 +12,14 @@
 import type { Cpu } from "../../machine/cpu.ts";
 import { Event } from "../../machine/event.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
-import { resume_thread, set_stay } from "./frame.ts";
+import { resume_thread } from "./frame.ts";
 import { curkernel, KASSERT, KERNEL_GLOBAL, priorities, release_traits } from "./kernel.ts";
 import { PRI_MAX_IDLE, PRI_MIN_IDLE } from "./priority.ts";
 import { runq } from "./runq.ts";
+import { spin_abandon, spin_end, spin_owner_left } from "./spin.ts";
+import { stay_left, stay_none, stay_over } from "./stay.ts";
 import {
 	type Blocking,
-	type Contested,
 	cost,
 	curcpu,
 	curthread,
@@ -163,7 +164,6 @@ class ule_state {
 	readonly pcpus: pcpu[];
 	/** queued threads that may be stolen, over all CPUs: zero spares idle CPUs the search */
 	transferable = 0;
-	readonly spinning: thread[] = [];
 	readonly random = curkernel.machine.random.stream("sched");
 	/** how long an idle thread polls, ns; 0 where it never does */
 	readonly poll_ns: number;
@@ -228,7 +228,8 @@ export function sched_settle(): void {
 	}
 }
 
-function start_stretch(pc: pcpu): void {
+/** Lets the current thread live through what it has charged. */
+export function start_stretch(pc: pcpu): void {
 	const events = curkernel.machine.events;
 	pc.stretch_start = events.now;
 	const td = pc.pc_curthread;
@@ -252,15 +253,12 @@ function run(pc: pcpu): void {
 			}
 		}
 		if (td.td_stays) {
-			called = td;
+			stay_over(td);
 			return;
 		}
 		set_curthread(td, pc.cpu);
 		const waits = resume_thread(td);
-		if (left) {
-			has_left();
-			return;
-		}
+		if (stay_left()) return;
 		// it may have stayed while it was moved
 		pc = ule().pcpus[curcpu()];
 		set_curthread(hostthread, pc.cpu);
@@ -282,72 +280,12 @@ function run(pc: pcpu): void {
 	}
 }
 
-// Waiting without leaving: while a thread waits for the clock, its functions can stay on the host's stack, and what is due before
-// runs above them. It is only a quicker way to save and restore them, and nobody can tell. Only the topmost can go on: if it is
-// another one's turn, those above leave as if they had at once.
-
-/** So many may stay: each takes some of the host's stack. */
-const STAYING_MAX = 4;
-
-/** how many do */
-let staying = 0;
-/** the one whose turn it is: those above must leave */
-let called: thread | null = null;
-/** all must leave: whoever drives the machine wants to see that a thread has exited, or gets to see what was thrown */
-let all_leave = false;
-let thrown: { readonly reason: unknown } | null = null;
-/** the topmost one is leaving; its wait has been seen to */
-let left = false;
-
-/** How a thread waits in its functions. @returns whether it was its turn, else it has to leave them */
-function stay_on_stack(): boolean {
-	const td = curthread;
-	if (staying === STAYING_MAX || td === hostthread || td.td_pending === 0) return false;
-	if (td.td_owepreempt && td.td_critnest === 0) return false;
-	const state = ule();
-	const { events } = curkernel.machine;
-	const pc = state.pcpus[curcpu()];
-	set_curthread(hostthread, pc.cpu);
-	start_stretch(pc);
-	td.td_stays = true;
-	staying++;
-	try {
-		while (called === null && !all_leave && events.step(events.until));
-	} catch (reason) {
-		// it is not for the functions below to catch
-		thrown = { reason };
-		all_leave = true;
-	}
-	staying--;
-	td.td_stays = false;
-	if (called === td) {
-		called = null;
-		set_curthread(td, state.pcpus[td.td_cpu].cpu);
-		return true;
-	}
-	left = true;
-	return false;
-}
-
-set_stay(stay_on_stack);
-
-/** A thread has left its functions. */
-function has_left(): void {
-	left = false;
-	if (staying > 0) return;
-	all_leave = false;
-	if (thrown === null) return;
-	const { reason } = thrown;
-	thrown = null;
-	throw reason;
-}
-
 function thread_exit(pc: pcpu, td: thread): void {
 	KASSERT(td.td_critnest === 0, `thread ${td.td_name} exits in a critical section`);
 	KASSERT(td.td_epochnest === 0, `thread ${td.td_name} exits in an epoch section`);
 	td.td_state = TDS_INACTIVE;
 	td.td_exited = true;
-	if (staying > 0) all_leave = true;
+	stay_none();
 	pc.tdq_load--;
 	if (sched_thread_exit.on !== null) sched_thread_exit.on(td);
 	mi_switch(pc, td);
@@ -376,7 +314,7 @@ function mi_switch(pc: pcpu, td: thread): void {
 		start_stretch(pc);
 		return;
 	}
-	if (state.spinning.length > 0) spin_owner_left(td);
+	spin_owner_left(td);
 	switch_in(pc, td, next);
 }
 
@@ -681,68 +619,6 @@ export function critical_exit(): Blocking<void> {
 	KASSERT(td.td_critnest > 0, "critical_exit: td_critnest == 0");
 	td.td_critnest--;
 	return td.td_critnest === 0 && td.td_owepreempt ? sync() : DONE;
-}
-
-// Spinning: what threads do while the owner of the lock they want runs on another CPU. The lock keeps the list.
-
-/**
- * Spins until the lock is released or its owner leaves its CPU. Call right after a sync; on return the clock has caught up
- * and the attempt is paid for, so the caller tries at once. Nothing can come between the grant and the attempt.
- */
-export function* spin_wait(lock: Contested): Blocking<void> {
-	const td = curthread;
-	td.td_spinning = true;
-	td.td_spin_since = curkernel.machine.events.now;
-	lock.spinners.push(td);
-	td.td_spinlock = lock;
-	ule().spinning.push(td);
-	yield;
-}
-
-/** Lets the first spinner (or the chooser's) try again, one line transfer and half a back-off later. */
-export function spin_grant(lock: Contested): void {
-	if (lock.spinners.length === 0 || lock.granted !== null) return;
-	const chooser = curkernel.machine.events.chooser;
-	const pick = chooser !== null && lock.spinners.length > 1 ? chooser.choose("waiter", lock.spinners.length) : 0;
-	const td = lock.spinners[pick];
-	lock.granted = td;
-	spin_wake(td);
-}
-
-function spin_wake(td: thread): void {
-	const events = curkernel.machine.events;
-	const pc = pcpu_find(td.td_cpu);
-	if (pc.stretch.scheduled) return;
-	const releaser_ahead = curthread === hostthread ? 0 : curthread.td_pending;
-	const seen = Math.max(events.now + releaser_ahead + cost.line_transfer, pc.intr_end);
-	events.schedule(pc.stretch, seen + cost.lock_delay + cost.atomic);
-}
-
-/** The spinner stops spinning, whatever the reason, and its time is booked. */
-function spin_end(td: thread): void {
-	const lock = td.td_spinlock as Contested;
-	const elapsed = Math.max(0, curkernel.machine.events.now - td.td_spin_since);
-	td.td_spinning = false;
-	lock.spinners.splice(lock.spinners.indexOf(td), 1);
-	if (lock.granted === td) lock.granted = null;
-	td.td_spinlock = null;
-	const spinning = ule().spinning;
-	spinning.splice(spinning.indexOf(td), 1);
-	pcpu_find(td.td_cpu).cpu.spin_ns += elapsed;
-	lock.spun(td, elapsed);
-}
-
-/** A spinner is preempted: it tries again when it runs; if it was about to be let in, the next one is. */
-function spin_abandon(td: thread): void {
-	const lock = td.td_spinlock as Contested;
-	const was_granted = lock.granted === td;
-	spin_end(td);
-	if (was_granted && lock.owner() === null) spin_grant(lock);
-}
-
-/** A thread left its CPU: those that spin on locks it holds now, whoever held them before, must look again and will block. */
-function spin_owner_left(owner: thread): void {
-	for (const td of ule().spinning) if ((td.td_spinlock as Contested).owner() === owner) spin_wake(td);
 }
 
 /** True while a thread is on a CPU, which is when waiting for it by spinning makes sense. */

@@ -46,46 +46,33 @@ export class EventHeap {
 		return event.time < time || (event.time === time && event.seq < this.heap[slot].seq);
 	}
 
-	private siftUp(start: number, event: Event): void {
-		const { heap, times } = this;
-		let slot = start;
-		while (slot > 0) {
-			const parent = (slot - 1) >> 1;
-			if (!this.before(event, parent)) break;
-			const moved = heap[parent];
-			heap[slot] = moved;
-			times[slot] = times[parent];
-			moved.slot = slot;
-			slot = parent;
-		}
-		heap[slot] = event;
-		times[slot] = event.time;
+	/** Sets `event` down in `slot`. */
+	private put(slot: number, event: Event): void {
+		this.heap[slot] = event;
+		this.times[slot] = event.time;
 		event.slot = slot;
 	}
 
-	private siftDown(start: number, event: Event): void {
-		const { heap, times, size } = this;
-		let slot = start;
+	private siftUp(slot: number, event: Event): void {
+		while (slot > 0) {
+			const parent = (slot - 1) >> 1;
+			if (!this.before(event, parent)) break;
+			this.put(slot, this.heap[parent]);
+			slot = parent;
+		}
+		this.put(slot, event);
+	}
+
+	private siftDown(slot: number, event: Event): void {
 		for (;;) {
 			let child = 2 * slot + 1;
-			if (child >= size) break;
-			const right = child + 1;
-			if (
-				right < size &&
-				(times[right] < times[child] || (times[right] === times[child] && heap[right].seq < heap[child].seq))
-			) {
-				child = right;
-			}
+			if (child >= this.size) break;
+			if (child + 1 < this.size && this.before(this.heap[child + 1], child)) child++;
 			if (this.before(event, child)) break;
-			const moved = heap[child];
-			heap[slot] = moved;
-			times[slot] = times[child];
-			moved.slot = slot;
+			this.put(slot, this.heap[child]);
 			slot = child;
 		}
-		heap[slot] = event;
-		times[slot] = event.time;
-		event.slot = slot;
+		this.put(slot, event);
 	}
 
 	private grow(): void {

@@ -29,7 +29,7 @@ export class EventHeap {
 		const last = this.heap[--this.size];
 		this.heap[this.size] = null as unknown as Event;
 		if (last !== event) {
-			if (slot > 0 && this.before(last, (slot - 1) >> 1)) this.siftUp(slot, last);
+			if (slot > 0 && this.before(last, last.time, (slot - 1) >> 1)) this.siftUp(slot, last);
 			else this.siftDown(slot, last);
 		}
 		this.firstTime = this.size > 0 ? this.times[0] : Number.POSITIVE_INFINITY;
@@ -41,38 +41,42 @@ export class EventHeap {
 		for (let i = 0; i < this.size; i++) if (this.times[i] === time) found.push(this.heap[i]);
 	}
 
-	private before(event: Event, slot: number): boolean {
-		const time = this.times[slot];
-		return event.time < time || (event.time === time && event.seq < this.heap[slot].seq);
+	/** Whether `event`, which is due at `time`, comes before the one in `slot`. */
+	private before(event: Event, time: number, slot: number): boolean {
+		return time < this.times[slot] || (time === this.times[slot] && event.seq < this.heap[slot].seq);
 	}
 
-	/** Sets `event` down in `slot`. */
-	private put(slot: number, event: Event): void {
+	private put(slot: number, event: Event, time: number): void {
 		this.heap[slot] = event;
-		this.times[slot] = event.time;
+		this.times[slot] = time;
 		event.slot = slot;
 	}
 
 	private siftUp(slot: number, event: Event): void {
+		const { heap, times } = this;
+		const { time } = event;
 		while (slot > 0) {
 			const parent = (slot - 1) >> 1;
-			if (!this.before(event, parent)) break;
-			this.put(slot, this.heap[parent]);
+			if (!this.before(event, time, parent)) break;
+			this.put(slot, heap[parent], times[parent]);
 			slot = parent;
 		}
-		this.put(slot, event);
+		this.put(slot, event, time);
 	}
 
 	private siftDown(slot: number, event: Event): void {
+		const { heap, times, size } = this;
+		const { time } = event;
 		for (;;) {
 			let child = 2 * slot + 1;
-			if (child >= this.size) break;
-			if (child + 1 < this.size && this.before(this.heap[child + 1], child)) child++;
-			if (this.before(event, child)) break;
-			this.put(slot, this.heap[child]);
+			if (child >= size) break;
+			const right = child + 1;
+			if (right < size && this.before(heap[right], times[right], child)) child = right;
+			if (this.before(event, time, child)) break;
+			this.put(slot, heap[child], times[child]);
 			slot = child;
 		}
-		this.put(slot, event);
+		this.put(slot, event, time);
 	}
 
 	private grow(): void {

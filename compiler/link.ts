@@ -2,8 +2,8 @@
  * Links modules into one.
  *
  * What a module imports, the host reads out of a cell each time it is used, and a function out of a cell may be another one
- * each time it is called. Of a `const` in the same module it knows both once and for all, and makes a quarter less machine
- * code of a kernel that is one module.
+ * each time it is called. Of a `const` in the same module it knows both once and for all. Of a kernel that is one module it makes
+ * a fifth less machine code (1.2 MB instead of 1.5, of the functions that take 95 % of a run's time).
  */
 import path from "node:path/posix";
 import { parse } from "acorn";

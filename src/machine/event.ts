@@ -33,7 +33,7 @@ export class Event {
 	time = 0;
 	/** order among equal times: the order of scheduling */
 	seq = 0;
-	/** position in the heap, or one of the two below */
+	/** position in the heap, or one of the two above */
 	slot = UNSCHEDULED;
 
 	constructor(target: Target) {

@@ -67,6 +67,5 @@ export function spin_abandon(td: thread): void {
 
 /** A thread left its CPU: those that spin on locks it holds now, whoever held them before, must look again and will block. */
 export function spin_owner_left(owner: thread): void {
-	if (spinning().length === 0) return;
 	for (const td of spinning()) if ((td.td_spinlock as Contested).owner() === owner) spin_wake(td);
 }

@@ -87,15 +87,18 @@ describe("a run", () => {
 		fc.assert(
 			fc.property(program, moments, (p, ends) => {
 				const stay = set_stay(() => false);
-				const never = outcome(p, ends, true);
-				set_stay(() => {
-					const stays = stay();
-					if (stays) stayed++;
-					else left++;
-					return stays;
-				});
-				expect(outcome(p, ends, true)).toEqual(never);
-				set_stay(stay);
+				try {
+					const never = outcome(p, ends, true);
+					set_stay(() => {
+						const stays = stay();
+						if (stays) stayed++;
+						else left++;
+						return stays;
+					});
+					expect(outcome(p, ends, true)).toEqual(never);
+				} finally {
+					set_stay(stay);
+				}
 			}),
 			{ numRuns: 60 },
 		);

@@ -24,7 +24,7 @@ afterEach(() => {
 	set_stay(stay);
 });
 
-/** Starts a thread on each CPU, which all have a priority of their own. */
+/** Starts a thread on each CPU, all of one priority. */
 function startAll(kernel: Kernel, mains: readonly (() => Blocking<void>)[]): thread[] {
 	return mains.map((main, cpu) => start(kernel, `t${cpu}`, 40, cpu, main));
 }

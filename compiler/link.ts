@@ -9,7 +9,8 @@ import path from "node:path/posix";
 import { parse } from "acorn";
 import type { Node, Program } from "estree";
 import { rolldown } from "rolldown";
-import { assignedBy, children, patternNames, position } from "./node.ts";
+import { assignedBy, children, end, patternNames, position } from "./node.ts";
+import { moveToFields } from "./variables.ts";
 
 /** Paths of modules, relative to what they have in common, and their JavaScript. */
 export type Modules = ReadonlyMap<string, string>;
@@ -51,10 +52,6 @@ function passedOn(code: string): string[] {
 				node.type === "ExportAllDeclaration" || (node.type === "ExportNamedDeclaration" && Boolean(node.source)),
 		)
 		.map((node) => text(code, node));
-}
-
-function end(node: Node): number {
-	return (node as unknown as { end: number }).end;
 }
 
 function text(code: string, node: Node): string {
@@ -154,5 +151,5 @@ export async function link(modules: Modules, linked: string): Promise<Map<string
 	});
 	await bundle.close();
 	const files = [...modules].map(([file, code], i): [string, string] => [file, standIn(file, code, i, linked)]);
-	return new Map([...files, [linked, constants(output[0].code)]]);
+	return new Map([...files, [linked, moveToFields(constants(output[0].code))]]);
 }

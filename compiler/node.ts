@@ -21,6 +21,11 @@ export function position(node: Node): number | undefined {
 	return (node as { start?: number }).start;
 }
 
+/** Where it ends in the source it was parsed from. */
+export function end(node: Node): number {
+	return (node as unknown as { end: number }).end;
+}
+
 /** The nodes directly below `node`. */
 export function children(node: Node): Node[] {
 	const found: Node[] = [];

@@ -79,15 +79,19 @@ export function set_curkernel(kernel: Kernel): void {
 let global_slots = 0;
 let vnet_slots = 0;
 
+/** Makes a variable on its first use: apart from its accessor, which the host then copies to wherever it is called. */
+function make<T>(variables: unknown[], slot: number, init: () => T): T {
+	const made = init();
+	variables[slot] = made;
+	return made;
+}
+
 /** Declares a variable of the kernel; returns its accessor. Made on first use. */
 export function KERNEL_GLOBAL<T>(init: () => T): () => T {
 	const slot = global_slots++;
 	return () => {
 		const value = globals[slot];
-		if (value !== undefined) return value as T;
-		const made = init();
-		globals[slot] = made;
-		return made;
+		return value !== undefined ? (value as T) : make(globals, slot, init);
 	};
 }
 
@@ -98,10 +102,7 @@ export function VNET_DEFINE<T>(init: () => T): () => T {
 		const vn = curthread.td_vnet;
 		if (vn === null) throw new KernelPanic("VNET access without curvnet");
 		const value = vn.vnet_data[slot];
-		if (value !== undefined) return value as T;
-		const made = init();
-		vn.vnet_data[slot] = made;
-		return made;
+		return value !== undefined ? (value as T) : make(vn.vnet_data, slot, init);
 	};
 }
 

@@ -6,9 +6,11 @@
  *
  * @see opencrypto/criov.c
  */
+
 import type { Errno } from "../../kernel/errno.ts";
 import { M_EXTPG, M_PKTHDR, type mbuf } from "../../kernel/mbuf/mbuf.ts";
 import { KASSERT, MPASS, panic } from "../../kernel/sched/kernel.ts";
+import { bcopy } from "../../machine/bcopy.ts";
 import {
 	CRYPTO_BUF_CONTIG,
 	CRYPTO_BUF_MBUF,
@@ -108,18 +110,12 @@ export function crypto_cursor_seglen(cc: crypto_buffer_cursor): number {
 	return cc.cc_len;
 }
 
-function copy_bytes(dst: Uint8Array, dstoff: number, src: Uint8Array, srcoff: number, len: number): void {
-	// a view costs more than a short loop
-	if (len <= 32) for (let i = 0; i < len; i++) dst[dstoff + i] = src[srcoff + i];
-	else dst.set(src.subarray(srcoff, srcoff + len), dstoff);
-}
-
 /** Copies `size` bytes at `src[off]` to the cursor and moves it behind them. @see criov.c crypto_cursor_copyback */
 export function crypto_cursor_copyback(cc: crypto_buffer_cursor, size: number, src: Uint8Array, off: number): void {
 	while (size > 0) {
 		KASSERT(cc.cc_buf !== null, "crypto_cursor_copyback: past the end of the buffer");
 		const todo = Math.min(size, cc.cc_len);
-		copy_bytes(cc.cc_buf!, cc.cc_offset, src, off, todo);
+		bcopy(src, off, cc.cc_buf!, cc.cc_offset, todo);
 		off += todo;
 		size -= todo;
 		crypto_cursor_advance(cc, todo);
@@ -131,7 +127,7 @@ export function crypto_cursor_copydata(cc: crypto_buffer_cursor, size: number, d
 	while (size > 0) {
 		KASSERT(cc.cc_buf !== null, "crypto_cursor_copydata: past the end of the buffer");
 		const todo = Math.min(size, cc.cc_len);
-		copy_bytes(dst, off, cc.cc_buf!, cc.cc_offset, todo);
+		bcopy(cc.cc_buf!, cc.cc_offset, dst, off, todo);
 		off += todo;
 		size -= todo;
 		crypto_cursor_advance(cc, todo);
@@ -141,7 +137,7 @@ export function crypto_cursor_copydata(cc: crypto_buffer_cursor, size: number, d
 function buffer_copyback(cb: crypto_buffer, pos: number, size: number, src: Uint8Array): void {
 	if (cb.cb_type === CRYPTO_BUF_CONTIG) {
 		MPASS(pos + size <= cb.cb_buf_len, "off + size <= cb_buf_len");
-		copy_bytes(cb.cb_buf!, pos, src, 0, size);
+		bcopy(src, 0, cb.cb_buf!, pos, size);
 		return;
 	}
 	let off = 0;
@@ -152,7 +148,7 @@ function buffer_copyback(cb: crypto_buffer, pos: number, size: number, src: Uint
 			continue;
 		}
 		const todo = Math.min(size, m.m_len - pos);
-		copy_bytes(m.m_buf, m.m_data + pos, src, off, todo);
+		bcopy(src, off, m.m_buf, m.m_data + pos, todo);
 		off += todo;
 		size -= todo;
 		pos = 0;
@@ -169,7 +165,7 @@ export function crypto_copydata(crp: cryptop, pos: number, size: number, dst: Ui
 	const cb = crp.crp_buf;
 	if (cb.cb_type === CRYPTO_BUF_CONTIG) {
 		MPASS(pos + size <= cb.cb_buf_len, "off + size <= cb_buf_len");
-		copy_bytes(dst, 0, cb.cb_buf!, pos, size);
+		bcopy(cb.cb_buf!, pos, dst, 0, size);
 		return;
 	}
 	let off = 0;
@@ -180,7 +176,7 @@ export function crypto_copydata(crp: cryptop, pos: number, size: number, dst: Ui
 			continue;
 		}
 		const todo = Math.min(size, m.m_len - pos);
-		copy_bytes(dst, off, m.m_buf, m.m_data + pos, todo);
+		bcopy(m.m_buf, m.m_data + pos, dst, off, todo);
 		off += todo;
 		size -= todo;
 		pos = 0;
@@ -190,7 +186,7 @@ export function crypto_copydata(crp: cryptop, pos: number, size: number, dst: Ui
 /** The request's IV, wherever it is. @see cryptodev.h crypto_read_iv */
 export function crypto_read_iv(crp: cryptop, iv: Uint8Array): void {
 	const ivlen = crp.crp_session!.csp.csp_ivlen;
-	if ((crp.crp_flags & CRYPTO_F_IV_SEPARATE) !== 0) copy_bytes(iv, 0, crp.crp_iv, 0, ivlen);
+	if ((crp.crp_flags & CRYPTO_F_IV_SEPARATE) !== 0) bcopy(crp.crp_iv, 0, iv, 0, ivlen);
 	else crypto_copydata(crp, crp.crp_iv_start, ivlen, iv);
 }
 

@@ -8,6 +8,7 @@
  *
  * @see netinet/if_ether.c
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import { callout_pending, callout_reset, callout_stop } from "../callout/callout.ts";
 import { EADDRNOTAVAIL, EHOSTDOWN, EHOSTUNREACH, EINVAL, ENOMEM, type Errno, EWOULDBLOCK } from "../errno.ts";
 import { NET_EPOCH_ASSERT, NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../lock/epoch.ts";
@@ -205,7 +206,7 @@ export function* arprequest(ifp: ifnet, sip: number | null, tip: number): Blocki
 
 /** Copies a valid entry's header. */
 function use_entry(la: llentry, lh: linkhdr, flags: number): void {
-	for (let i = 0; i < ETHER_HDR_LEN; i++) lh.buf[i] = la.r_linkdata[i];
+	bcopy(la.r_linkdata, 0, lh.buf, 0, ETHER_HDR_LEN);
 	lh.pflags = (flags & LLE_IFADDR) !== 0 ? RT_MAY_LOOP | RT_L2_ME : RT_MAY_LOOP;
 	// tells the timer that the entry is in use
 	if (la.r_skip_req !== 0) la.r_skip_req = 0;

@@ -6,6 +6,7 @@
  *
  * @see net/if_ethersubr.c; kernel.md section 4.1
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import {
 	EADDRNOTAVAIL,
 	EAFNOSUPPORT,
@@ -201,7 +202,7 @@ export function* ether_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | n
 		return ENOBUFS;
 	}
 	const { m_buf, m_data } = m;
-	for (let i = 0; i < ETHER_HDR_LEN; i++) m_buf[m_data + i] = lh.buf[i];
+	bcopy(lh.buf, 0, m_buf, m_data, ETHER_HDR_LEN);
 	const loop_copy = (lh.pflags & RT_MAY_LOOP) !== 0;
 	pool.push(lh);
 	// a simplex interface does not hear its own broadcasts

@@ -4,6 +4,7 @@
  *
  * @see uipc_mbuf.c, sys/mbuf.h
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { charge, charge_bytes, cost } from "../sched/thread.ts";
 import { m_free, m_freem, m_get, m_gethdr, mb_dupcl } from "./kern_mbuf.ts";
@@ -32,15 +33,10 @@ export const max_protohdr = 60;
 export const max_hdr = max_linkhdr + max_protohdr;
 export const max_datalen = MHLEN - max_hdr;
 
-/** below this many bytes a loop is quicker than making a view */
-const LOOP_BYTES = 128;
-
-/** bcopy within or between buffers, and its cost. All copying of packet data goes through here. */
+/** bcopy, and its cost. All copying of packet data goes through here. */
 export function copy_payload(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
 	charge_bytes(len, cost.copy);
-	if (src === dst) dst.copyWithin(to, from, from + len);
-	else if (len <= LOOP_BYTES) for (let i = 0; i < len; i++) dst[to + i] = src[from + i];
-	else dst.set(src.subarray(from, from + len), to);
+	bcopy(src, from, dst, to, len);
 }
 
 /** Takes the packet header off an mbuf, tags and all. */

@@ -7,6 +7,8 @@
  * @see netinet/in.h, netinet6/in6.h, sys/socket.h, net/if_dl.h
  */
 
+import { bcopy } from "../../machine/bcopy.ts";
+
 export const AF_UNSPEC = 0;
 export const AF_LOCAL = 1;
 export const AF_UNIX = AF_LOCAL;
@@ -292,7 +294,7 @@ export function in6_equal_at(a: Uint8Array, buf: Uint8Array, off: number): boole
 
 /** Copies 16 bytes of a packet into an address, without making a view. */
 export function in6_copy(to: Uint8Array, to_off: number, from: Uint8Array, from_off: number): void {
-	for (let i = 0; i < 16; i++) to[to_off + i] = from[from_off + i];
+	bcopy(from, from_off, to, to_off, 16);
 }
 
 export function IN6_IS_ADDR_UNSPECIFIED(a: Uint8Array): boolean {

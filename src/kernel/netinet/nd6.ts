@@ -7,6 +7,7 @@
  *
  * @see netinet6/nd6.c; RFC 4861
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import { callout, callout_init, callout_reset, callout_stop } from "../callout/callout.ts";
 import { EHOSTDOWN, ENETDOWN, type Errno, EWOULDBLOCK } from "../errno.ts";
 import { ETHER_HDR_LEN, ETHERTYPE_IPV6 } from "../ifnet/ethernet.ts";
@@ -237,7 +238,7 @@ export function* nd6_resolve(ifp: ifnet, _is_gw: number, m: mbuf, dst: sockaddr,
 }
 
 function use_entry(ln: nd6_entry, lh: linkhdr): void {
-	for (let i = 0; i < ETHER_HDR_LEN; i++) lh.buf[i] = ln.r_linkdata[i];
+	bcopy(ln.r_linkdata, 0, lh.buf, 0, ETHER_HDR_LEN);
 	lh.pflags = RT_MAY_LOOP;
 }
 

@@ -8,6 +8,7 @@
  *
  * @see tcp_output.c
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import {
 	EACCES,
 	EHOSTDOWN,
@@ -666,7 +667,7 @@ function output_header(
 	tp.snd_up = tp.snd_una;
 	const options = tp.t_optbuf;
 	const optat = th + TCP_HDRLEN;
-	for (let i = 0; i < optlen; i++) buf[optat + i] = options[i];
+	bcopy(options, 0, buf, optat, optlen);
 	tcp_pseudo_cksum(inp, m, iphlen, TCP_HDRLEN + optlen + len);
 	return recwin;
 }

@@ -1,0 +1,33 @@
+/** At most so many bytes are copied one by one: for more, the view that `set` needs is made sooner. */
+const SHORT = 128;
+
+/**
+ * Copies `len` bytes from `src[from]` on to `dst[to]` on. The two may be one buffer, and what is copied may overlap.
+ *
+ * A short copy goes four bytes at a time, all read before they are written: in each round of a loop the host looks up both
+ * buffers and their lengths, which takes longer than the bytes do.
+ *
+ * @see bcopy(9)
+ */
+export function bcopy(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
+	if (src === dst) {
+		dst.copyWithin(to, from, from + len);
+		return;
+	}
+	if (len > SHORT) {
+		dst.set(src.subarray(from, from + len), to);
+		return;
+	}
+	const end = from + len;
+	for (; from <= end - 4; from += 4, to += 4) {
+		const a = src[from];
+		const b = src[from + 1];
+		const c = src[from + 2];
+		const d = src[from + 3];
+		dst[to] = a;
+		dst[to + 1] = b;
+		dst[to + 2] = c;
+		dst[to + 3] = d;
+	}
+	for (; from < end; from++, to++) dst[to] = src[from];
+}

@@ -1,8 +1,10 @@
 /**
  * Waiting without leaving: while a thread waits for the clock, its functions can stay on the host's stack, and what is due before
- * runs above them. It is only a quicker way to save and restore them, and nobody can tell. Only the topmost can go on: if it is
- * another one's turn, those above leave as if they had at once.
+ * runs above them. It is only a quicker way to save and restore them, and nobody can tell. Only the topmost can go on, so one that
+ * would wait for longer than the one below does not stay; and if that one's turn comes sooner than it looked, those above leave as if they
+ * had at once.
  */
+import type { Event } from "../../machine/event.ts";
 import { set_stay } from "./frame.ts";
 import { curkernel } from "./kernel.ts";
 import { curcpu, curthread, hostthread, set_curthread, type thread } from "./thread.ts";
@@ -13,6 +15,8 @@ const STAYING_MAX = 4;
 
 /** how many do */
 let staying = 0;
+/** ends the topmost one's wait */
+let next: Event | null = null;
 /** the one whose turn it is */
 let called: thread | null = null;
 /** all must leave */
@@ -28,7 +32,10 @@ function stay_on_stack(): boolean {
 	if (staying === STAYING_MAX || td === hostthread || td.td_pending === 0) return false;
 	if (td.td_owepreempt && td.td_critnest === 0) return false;
 	const { events } = curkernel.machine;
+	const below = next;
+	if (below?.scheduled && !td.td_spinning && events.now + td.td_pending >= below.time) return false;
 	const pc = pcpu_find(curcpu());
+	next = pc.stretch;
 	set_curthread(hostthread, pc.cpu);
 	start_stretch(pc);
 	td.td_stays = true;
@@ -41,6 +48,7 @@ function stay_on_stack(): boolean {
 		leaving = true;
 	}
 	staying--;
+	next = below;
 	td.td_stays = false;
 	if (called === td) {
 		called = null;

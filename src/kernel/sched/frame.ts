@@ -155,9 +155,8 @@ export function frame_name(frame: Frame): string {
 	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name;
 }
 
-function resume_after_wait(): unknown {
-	const { v0: after, v1: a, v2: b } = resumption.frame as Frame;
-	resumption.frame = null;
+/** Goes on after a wait: the innermost of a thread's frames, so whoever runs the thread knows it. */
+function resume_after_wait({ v0: after, v1: a, v2: b }: Frame): unknown {
 	return (after as (a: unknown, b: unknown) => unknown)(a, b);
 }
 
@@ -229,12 +228,16 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 		const frame = td.td_frame;
 		if (frame === null) return false;
 		td.td_frame = frame.up;
-		resumption.frame = frame;
-		resumption.value = result;
 		// the function takes its variables out before it does anything else
 		frame.up = spare;
 		spare = frame;
-		result = call(frame.fn as (this: unknown) => unknown, frame.self);
+		if (frame.fn === resume_after_wait) {
+			result = resume_after_wait(frame);
+		} else {
+			resumption.frame = frame;
+			resumption.value = result;
+			result = call(frame.fn as (this: unknown) => unknown, frame.self);
+		}
 	}
 }
 

@@ -1,21 +1,26 @@
 /** Threads that stay in their functions while they wait: what others do above them on the host's stack is none of their business. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MTX_DEF, mtx, mtx_init, mtx_lock, mtx_unlock } from "../../../src/kernel/lock/mutex.ts";
 import { type Frame, frame_name, set_stay } from "../../../src/kernel/sched/frame.ts";
-import { type Kernel, panic } from "../../../src/kernel/sched/kernel.ts";
+import { curkernel, type Kernel, panic } from "../../../src/kernel/sched/kernel.ts";
 import { type Blocking, charge, type thread } from "../../../src/kernel/sched/thread.ts";
 import { bootOn, finish, pass, start, work } from "./support.ts";
 
 let stay: () => boolean;
-/** threads that went on where they were, and that had to leave */
+/** threads that went on where they were, that left at once, and that stayed for a while and then had to leave */
 let stayed: number;
 let left: number;
+let forced: number;
 
 beforeEach(() => {
-	stayed = left = 0;
+	stayed = left = forced = 0;
 	stay = set_stay(() => {
+		const { events } = curkernel.machine;
+		const before = events.fired;
 		const stays = stay();
 		if (stays) stayed++;
-		else left++;
+		else if (events.fired === before) left++;
+		else forced++;
 		return stays;
 	});
 });
@@ -61,7 +66,7 @@ test("one that waits longest goes on where it was, after all that was due before
 	expect(stayed).toBeGreaterThan(0);
 });
 
-test("those above the one whose turn it is leave, and go on from their frames", () => {
+test("one that would wait for longer than the one below leaves at once", () => {
 	const kernel = bootOn({ cpus: 4 });
 	const order: number[] = [];
 	// each begins before the next and is due before it
@@ -77,6 +82,35 @@ test("those above the one whose turn it is leave, and go on from their frames", 
 	finish(kernel, tds);
 	expect(order).toEqual([0, 1, 2, 3]);
 	expect(left).toBeGreaterThan(0);
+	expect(forced).toBe(0);
+});
+
+test("those above the one whose turn comes sooner than it looked leave, and go on from their frames", () => {
+	const kernel = bootOn({ cpus: 3 });
+	const m = new mtx();
+	mtx_init(m, "m", null, MTX_DEF);
+	const order: string[] = [];
+	const tds = startAll(kernel, [
+		function* () {
+			yield* work(1_000);
+			yield* mtx_lock(m); // spins until the second lets it go, and nobody knows when that will be
+			order.push("spun");
+			yield* mtx_unlock(m);
+		},
+		function* () {
+			yield* mtx_lock(m);
+			yield* work(30_000);
+			yield* mtx_unlock(m);
+			order.push("unlocked");
+		},
+		function* () {
+			yield* work(2_000);
+			order.push(`above ${yield* deep(3, 60_000)}`);
+		},
+	]);
+	finish(kernel, tds);
+	expect(order).toEqual(["unlocked", "spun", "above 3"]);
+	expect(forced).toBe(1);
 });
 
 describe("what is thrown above one that stays", () => {

@@ -18,7 +18,8 @@
  *                                          }
  *                                      }
  *
- * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0.
+ * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0. What only gives
+ * back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only if it is to be named.
  */
 import type {
 	Expression,
@@ -459,9 +460,18 @@ class Lowering {
 				if (left.type !== "Identifier") out.add(evaluate(left));
 				return;
 			}
-			case "ReturnStatement":
-				out.add(giveBack(this.whole(s.argument as Expression, out)));
+			case "ReturnStatement": {
+				const argument = s.argument as Expression;
+				if (argument.type !== "YieldExpression" || !argument.delegate) {
+					out.add(giveBack(this.whole(argument, out)));
+					return;
+				}
+				// nothing is left to do here afterwards, so nobody need come back, but for the name
+				const awaited = this.whole(argument.argument as Expression, out);
+				out.add(when(not(member(name(RESUMPTION), "named")), giveBack(awaited)));
+				out.add(giveBack(this.point(awaited, out)));
 				return;
+			}
 			case "ThrowStatement":
 				out.add({ type: "ThrowStatement", argument: this.whole(s.argument, out) });
 				return;

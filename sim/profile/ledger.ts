@@ -9,6 +9,7 @@
  * Listening changes nothing: values are handed on as they are, and nothing is charged.
  */
 import { type lock_object, lockstat_spin } from "../../src/kernel/lock/lock.ts";
+import { name_all } from "../../src/kernel/sched/frame.ts";
 import { curkernel } from "../../src/kernel/sched/kernel.ts";
 import { curthread, hostthread, sched_jitter, type thread } from "../../src/kernel/sched/thread.ts";
 import {
@@ -114,6 +115,7 @@ export class Ledger {
 			this.account(pc.pc_idlethread);
 		}
 		this.detach = [
+			name_all(),
 			listenToCosts(this.onRead),
 			sched_on_cpu.listen((td, cpu) => this.onCpu(td, cpu)),
 			sched_off_cpu.listen((td, cpu) => {

@@ -51,7 +51,25 @@ export const resumption: {
 	value: unknown;
 	/** what was thrown instead; only generators are told */
 	thrown: { readonly reason: unknown } | null;
-} = { frame: null, value: undefined, thrown: null };
+	/** whether a function saves itself that has nothing left to do but give back what it waits for */
+	named: boolean;
+} = { frame: null, value: undefined, thrown: null, named: false };
+
+/** those who want that */
+let naming = 0;
+
+/** From now on, all functions that wait can be named: see frame_name. @returns a function that ends it */
+export function name_all(): () => void {
+	naming++;
+	resumption.named = true;
+	let ended = false;
+	return () => {
+		if (ended) return;
+		ended = true;
+		naming--;
+		resumption.named = naming > 0;
+	};
+}
 
 const WITHOUT_YIELD = "a function that may wait was called without yield*";
 
@@ -150,7 +168,10 @@ export function generator(iterator: BlockingGenerator, name: string): unknown {
 	return step(iterator.next(undefined), iterator, name);
 }
 
-/** What a function is called that waits. */
+/**
+ * What a function is called that waits. Those that only give back what they wait for are not among the frames, unless name_all
+ * says so.
+ */
 export function frame_name(frame: Frame): string {
 	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name;
 }

@@ -4,6 +4,7 @@ import {
 	type Coroutine,
 	type Frame,
 	frame_name,
+	name_all,
 	resume_thread,
 	resumption,
 	SUSPENDED,
@@ -97,6 +98,37 @@ describe("a thread", () => {
 		expect(frames(td)).toEqual(["pause", "main"]);
 		expect(resume_thread(td)).toBe(false);
 		expect(frames(td)).toEqual([]);
+	});
+
+	test("has no frame for a function that only gives back what it waits for, unless all are to be named", () => {
+		function* counts(n: number): Blocking<number> {
+			yield* pause();
+			return n + 1;
+		}
+		function* passes(n: number): Blocking<number> {
+			if (n === 0) return -1;
+			return yield* counts(n);
+		}
+		const log: number[] = [];
+		function* main(): Blocking<void> {
+			log.push(yield* passes(1));
+			log.push(yield* passes(2));
+		}
+		const ends = [name_all(), name_all()];
+		const named = threadOf(main);
+		resume_thread(named);
+		expect(frames(named)).toEqual(["pause", "counts", "passes", "main"]);
+		ends[0]();
+		ends[0]();
+		resume_thread(named);
+		expect(frames(named)).toEqual(["pause", "counts", "passes", "main"]);
+		ends[1]();
+		const plain = threadOf(main);
+		resume_thread(plain);
+		expect(frames(plain)).toEqual(["pause", "counts", "main"]);
+		finish(named);
+		finish(plain);
+		expect(log).toEqual([2, 3, 2, 3]);
 	});
 
 	test("gives what a function returns to the one that waits for it, and to no other", () => {

@@ -12,6 +12,7 @@ import {
 	everySchedule,
 	interpret,
 	MOST_EFFECTS,
+	NAMINGS,
 	type Outcome,
 	runCompiled,
 	type Schedule,
@@ -26,16 +27,18 @@ function whole(text: string): string {
 	return /function\* main\(/.test(text) ? text : `function* main() {${text}\n}`;
 }
 
-/** @returns what it did, both ways */
+/** @returns what it did, every way */
 function same(program: string, compiled: Compiled, schedule: Schedule): Outcome {
 	const meant = interpret(program, schedule);
-	const done = runCompiled(compiled, meant.decisions);
-	// the texts are made for a failure only
-	if (done.log.join("\n") !== meant.log.join("\n")) {
-		expect(done.log, `${program}\n${compiled.code}`).toEqual(meant.log);
+	for (const naming of NAMINGS) {
+		const done = runCompiled(compiled, meant.decisions, naming);
+		// the texts are made for a failure only
+		if (done.log.join("\n") !== meant.log.join("\n")) {
+			expect(done.log, `${program}\n${compiled.code}\nnamed: ${naming}`).toEqual(meant.log);
+		}
+		expect(done.decisions).toEqual(meant.decisions);
 	}
-	expect(done.decisions).toEqual(meant.decisions);
-	return done;
+	return meant;
 }
 
 const ALWAYS: Schedule = Array(MOST_EFFECTS).fill(true);

@@ -123,13 +123,26 @@ export function entryOf({ code }: Compiled, given: Record<string, unknown> = {})
 	return new Stage([]).start(asFunction(code), undefined, { ...given, runtime });
 }
 
-export function runCompiled({ code }: Compiled, schedule: Schedule): Outcome {
+/** Which functions save themselves that only give back what they wait for: none, all, or all for every other wait. */
+export const NAMINGS = ["none", "all", "now and then"] as const;
+
+export function runCompiled(
+	{ code }: Compiled,
+	schedule: Schedule,
+	naming: (typeof NAMINGS)[number] = "none",
+): Outcome {
 	const stage = new Stage(schedule);
 	const wait = (value: unknown) => (stage.decide() ? runtime.wait_then((a) => a, value, undefined) : value);
 	runtime.wait_dropped();
 	const td: runtime.Coroutine = { td_main: stage.start(asFunction(code), wait, { runtime }), td_frame: null };
+	let round = 0;
 	const outcome = stage.run(() => {
-		if (!runtime.resume_thread(td)) return false;
+		const end = naming === "all" || (naming === "now and then" && ++round % 2 === 0) ? runtime.name_all() : null;
+		try {
+			if (!runtime.resume_thread(td)) return false;
+		} finally {
+			end?.();
+		}
 		let depth = 0;
 		for (let frame = td.td_frame; frame !== null; frame = frame.up) depth++;
 		stage.depths.push(depth);

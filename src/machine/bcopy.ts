@@ -7,7 +7,7 @@ const SHORT = 128;
  * A short copy goes four bytes at a time, all read before they are written: in each round of a loop the host looks up both
  * buffers and their lengths, which takes longer than the bytes do.
  *
- * @see bcopy(9)
+ * @see bcopy(3); sys/amd64/amd64/support.S
  */
 export function bcopy(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
 	if (src === dst) {

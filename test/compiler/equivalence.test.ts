@@ -37,6 +37,7 @@ function same(program: string, compiled: Compiled, schedule: Schedule): Outcome 
 			expect(done.log, `${program}\n${compiled.code}\nnamed: ${naming}`).toEqual(meant.log);
 		}
 		expect(done.decisions).toEqual(meant.decisions);
+		expect(done.waits).toBe(meant.waits);
 	}
 	return meant;
 }

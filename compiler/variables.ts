@@ -2,7 +2,8 @@
  * Keeps what changes in a module in fields of constant objects: of `let x = 1` it makes `const $x = { x: 1 }`, and of `x` then `$x.x`.
  *
  * A variable of a module the host reads out of the module each time, and looks whether it has been set and what it is. Of a field
- * it remembers what has ever been in it, and the object with the field it knows when it compiles. The kernel asks for the
+ * it remembers what has ever been in it, and the object with the field it knows when it compiles. So one that begins without a
+ * value gets its field with its first: else undefined would be among what has ever been there. The kernel asks for the
  * running thread, the clock and the costs all the time: linked like that it carries 1.07 times as many segments.
  */
 import { parse } from "acorn";
@@ -78,12 +79,12 @@ export function moveToFields(code: string): string {
 		const field = `${object}.${id.name}`;
 		const [from, to] = [position(statement)!, end(statement)];
 		if (exported) {
-			edits.push({ from: to, to, text: `\nconst ${object} = { ${id.name} };` });
+			edits.push({ from: to, to, text: `\nconst ${object} = ${init ? `{ ${id.name} }` : "{}"};` });
 		} else if (init) {
 			edits.push({ from, to: position(init)!, text: `const ${object} = { ${id.name}: ` });
 			edits.push({ from: end(init), to, text: " };" });
 		} else {
-			edits.push({ from, to, text: `const ${object} = { ${id.name}: undefined };` });
+			edits.push({ from, to, text: `const ${object} = {};` });
 		}
 		for (const { identifier } of uses) {
 			const at = position(identifier as Identifier)!;

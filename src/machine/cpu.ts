@@ -5,6 +5,7 @@
  * long waking it takes. Idle CPUs sink into deeper C-states with time, by the residencies of the profile.
  */
 import type { CState, MachineProfile } from "./profile.ts";
+import { holds_times } from "./shape.ts";
 
 export class Cpu {
 	readonly id: number;
@@ -34,10 +35,10 @@ export class Cpu {
 	poll_until = 0;
 
 	/** until when the present idle period is in the books already, ns */
-	private booked = 0;
+	booked = 0;
 	private readonly cstates: readonly CState[];
 
-	constructor(id: number, profile: MachineProfile) {
+	constructor(id: number, profile: Pick<MachineProfile, "cstates">) {
 		this.id = id;
 		this.cstates = profile.cstates;
 		this.cstate_ns = new Float64Array(profile.cstates.length);
@@ -99,3 +100,16 @@ export class Cpu {
 		return state;
 	}
 }
+
+holds_times(
+	new Cpu(0, { cstates: [] }),
+	"busy_ns",
+	"spin_ns",
+	"switch_ns",
+	"interrupt_ns",
+	"wake_ns",
+	"poll_ns",
+	"idle_since",
+	"poll_until",
+	"booked",
+);

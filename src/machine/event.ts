@@ -8,6 +8,7 @@
 import { call } from "./call.ts";
 import type { Chooser } from "./chooser.ts";
 import { EventHeap } from "./heap.ts";
+import { holds_times } from "./shape.ts";
 
 /** What happens when an event fires. */
 export interface Target {
@@ -35,6 +36,8 @@ export class Event {
 	seq = 0;
 	/** position in the heap, or one of the two above */
 	slot = UNSCHEDULED;
+	/** what comes after it in the list of what is next; itself while it is in none */
+	next: Event = this;
 
 	constructor(target: Target) {
 		this.target = target;
@@ -45,6 +48,10 @@ export class Event {
 		return this.slot !== UNSCHEDULED;
 	}
 }
+
+const NEVER: Target = { fire(): void {} };
+
+holds_times(new Event(NEVER), "time");
 
 export class EventQueue {
 	/** the machine's clock, integer ns since boot */
@@ -58,14 +65,17 @@ export class EventQueue {
 	/** decides among events of equal time; null does what the sequence numbers say */
 	chooser: Chooser | null = null;
 
-	/** what is next, latest first; empty only if there is nothing at all */
-	private readonly near: Event[] = new Array(NEAR_MAX).fill(null);
-	private readonly times = new Float64Array(NEAR_MAX);
+	/** what is next: a ring, whose end is this event that never fires; empty only if there is nothing at all */
+	private readonly near = new Event(NEVER);
 	private count = 0;
 	/** what comes after all of these */
 	private readonly far = new EventHeap();
 	private nextSeq = 0;
 	private readonly ties: Event[] = [];
+
+	constructor() {
+		this.near.time = Number.POSITIVE_INFINITY;
+	}
 
 	get size(): number {
 		return this.count + this.far.size;
@@ -77,98 +87,104 @@ export class EventQueue {
 		if (event.slot !== UNSCHEDULED) this.cancel(event);
 		event.time = time;
 		event.seq = this.nextSeq++;
-		if (this.count === NEAR_MAX && time < this.far.firstTime) this.spill();
 		if (time >= this.far.firstTime) {
 			this.far.push(event);
 			return;
 		}
-		const { near, times } = this;
-		const last = this.count++;
-		let i = last;
-		for (; i > 0 && times[i - 1] <= time; i--) {
-			near[i] = near[i - 1];
-			times[i] = times[i - 1];
-		}
-		near[i] = event;
-		times[i] = time;
+		let before = this.near;
+		while (before.next.time <= time) before = before.next;
+		event.next = before.next;
+		before.next = event;
 		event.slot = NEAR;
-		if (i === last) this.nextTime = time;
+		this.nextTime = this.near.next.time;
+		if (++this.count > NEAR_MAX) this.spill();
 	}
 
 	/** Takes `event` out of the queue; nothing happens if it is not in it. */
 	cancel(event: Event): void {
 		if (event.slot === NEAR) {
-			const { near, times } = this;
-			let i = this.count - 1;
-			while (near[i] !== event) i--;
-			this.count--;
-			for (; i < this.count; i++) {
-				near[i] = near[i + 1];
-				times[i] = times[i + 1];
-			}
-			this.look();
+			let before = this.near;
+			while (before.next !== event) before = before.next;
+			this.unlink(before, event);
 		} else if (event.slot !== UNSCHEDULED) {
 			this.far.remove(event);
+			event.slot = UNSCHEDULED;
 		}
-		event.slot = UNSCHEDULED;
 	}
 
 	/** Fires the next event, unless the queue is empty or it lies beyond `until`. */
 	step(until: number): boolean {
+		const event = this.take(until);
+		if (event === null) return false;
+		call(event.fire, event.target);
+		return true;
+	}
+
+	/** Takes the next event out and moves the clock there, as step does: it is the caller's to fire. null where step would not. */
+	take(until: number): Event | null {
 		this.until = until;
-		if (this.nextTime > until || this.count === 0) return false;
+		if (this.nextTime > until || this.count === 0) return null;
 		this.now = this.nextTime;
 		let event: Event;
 		if (this.chooser === null) {
-			event = this.near[--this.count];
-			event.slot = UNSCHEDULED;
-			this.look();
+			event = this.near.next;
+			this.unlink(this.near, event);
 		} else {
 			event = this.chooseTie(this.chooser);
 			this.cancel(event);
 		}
 		this.fired++;
-		call(event.fire, event.target);
-		return true;
+		return event;
 	}
 
 	/** Asks the chooser which of the events of the earliest time goes first; offered in scheduling order. */
 	private chooseTie(chooser: Chooser): Event {
 		const { ties, nextTime: time } = this;
 		ties.length = 0;
-		for (let i = this.count - 1; i >= 0 && this.times[i] === time; i--) ties.push(this.near[i]);
+		for (let event = this.near.next; event.time === time; event = event.next) ties.push(event);
 		this.far.collect(time, ties);
 		if (ties.length === 1) return ties[0];
 		ties.sort((a, b) => a.seq - b.seq);
 		return ties[chooser.choose("tie", ties.length)];
 	}
 
-	/** Finds out what is next, once something has gone. */
-	private look(): void {
-		if (this.count === 0) this.refill();
-		this.nextTime = this.count > 0 ? this.times[this.count - 1] : Number.POSITIVE_INFINITY;
+	/** Takes `event` out of the list, where it comes after `before`. */
+	private unlink(before: Event, event: Event): void {
+		before.next = event.next;
+		event.next = event;
+		event.slot = UNSCHEDULED;
+		if (--this.count === 0) this.refill();
+		this.nextTime = this.near.next.time;
 	}
 
 	/** Fills half the list from the heap. */
 	private refill(): void {
-		const { near, times, far } = this;
+		const { near, far } = this;
 		this.count = Math.min(NEAR_MAX / 2, far.size);
-		for (let i = this.count - 1; i >= 0; i--) {
+		let last = near;
+		for (let i = 0; i < this.count; i++) {
 			const event = far.pop();
 			event.slot = NEAR;
-			near[i] = event;
-			times[i] = event.time;
+			last.next = event;
+			last = event;
 		}
+		last.next = near;
 	}
 
-	/** Moves the later half of a full list to the heap. */
+	/** Moves the later half of the list to the heap. */
 	private spill(): void {
-		const { near, times, far } = this;
-		this.count = NEAR_MAX / 2;
-		for (let i = 0; i < this.count; i++) {
-			far.push(near[i]);
-			near[i] = near[i + this.count];
-			times[i] = times[i + this.count];
+		const { near, far } = this;
+		let last = near;
+		for (let i = 0; i < NEAR_MAX / 2; i++) last = last.next;
+		for (let event = last.next; event !== near; ) {
+			const { next } = event;
+			event.next = event;
+			far.push(event);
+			event = next;
 		}
+		last.next = near;
+		this.count = NEAR_MAX / 2;
 	}
 }
+
+holds_times(new EventQueue(), "now", "until");

@@ -67,32 +67,51 @@ export class Kernel {
 
 /** the kernel that runs now */
 export let curkernel: Kernel;
-let globals: unknown[] = [];
+
+/** A variable of the kernel that runs; those of the others are in their `globals` meanwhile. */
+interface Variable {
+	value: unknown;
+}
+
+const variables: Variable[] = [];
 
 /** Makes `kernel` the running one; whoever drives a machine calls this first. */
 export function set_curkernel(kernel: Kernel): void {
-	curkernel = kernel;
-	globals = kernel.globals;
+	const before = curkernel;
+	if (kernel !== before) {
+		for (let slot = 0; slot < variables.length; slot++) {
+			const variable = variables[slot];
+			if (before !== undefined) before.globals[slot] = variable.value;
+			variable.value = kernel.globals[slot];
+		}
+		curkernel = kernel;
+	}
 	set_machine(kernel.machine);
 }
 
-let global_slots = 0;
 let vnet_slots = 0;
 
-/** Makes a variable on its first use: apart from its accessor, which the host then copies to wherever it is called. */
-function make<T>(variables: unknown[], slot: number, init: () => T): T {
+/** Gives a variable its first value: apart from the accessor, which the host then copies to wherever it is called. */
+function make<T>(variable: Variable, init: () => T): T {
 	const made = init();
-	variables[slot] = made;
+	variable.value = made;
 	return made;
 }
 
 /** Declares a variable of the kernel; returns its accessor. Made on first use. */
 export function KERNEL_GLOBAL<T>(init: () => T): () => T {
-	const slot = global_slots++;
+	const variable: Variable = { value: undefined };
+	variables.push(variable);
 	return () => {
-		const value = globals[slot];
-		return value !== undefined ? (value as T) : make(globals, slot, init);
+		const { value } = variable;
+		return value !== undefined ? (value as T) : make(variable, init);
 	};
+}
+
+function vnet_make<T>(vn: vnet, slot: number, init: () => T): T {
+	const made = init();
+	vn.vnet_data[slot] = made;
+	return made;
 }
 
 /** Declares a variable of every vnet; returns an accessor for the current one's. Made on first use. */
@@ -102,7 +121,7 @@ export function VNET_DEFINE<T>(init: () => T): () => T {
 		const vn = curthread.td_vnet;
 		if (vn === null) throw new KernelPanic("VNET access without curvnet");
 		const value = vn.vnet_data[slot];
-		return value !== undefined ? (value as T) : make(vn.vnet_data, slot, init);
+		return value !== undefined ? (value as T) : vnet_make(vn, slot, init);
 	};
 }
 

@@ -4,11 +4,12 @@
  * would wait for longer than the one below does not stay; and if that one's turn comes sooner than it looked, those above leave as if they
  * had at once.
  */
+import { call } from "../../machine/call.ts";
 import type { Event } from "../../machine/event.ts";
 import { set_stay } from "./frame.ts";
 import { curkernel } from "./kernel.ts";
-import { curcpu, curthread, hostthread, set_curthread, type thread } from "./thread.ts";
-import { pcpu_find, start_stretch } from "./ule.ts";
+import { curthread, hostthread, type thread } from "./thread.ts";
+import { curpcpu, pcpu, run_as, start_stretch } from "./ule.ts";
 
 /** So many may stay: each takes some of the host's stack. */
 const STAYING_MAX = 4;
@@ -34,14 +35,20 @@ function stay_on_stack(): boolean {
 	const { events } = curkernel.machine;
 	const below = next;
 	if (below?.scheduled && !td.td_spinning && events.now + td.td_pending >= below.time) return false;
-	const pc = pcpu_find(curcpu());
+	const pc = curpcpu();
 	next = pc.stretch;
-	set_curthread(hostthread, pc.cpu);
+	run_as(hostthread, pc);
 	start_stretch(pc);
 	td.td_stays = true;
 	staying++;
 	try {
-		while (called === null && !leaving && events.step(events.until));
+		while (called === null && !leaving) {
+			const event = events.take(events.until);
+			if (event === null) break;
+			const { target } = event;
+			if (target instanceof pcpu) target.fire();
+			else call(event.fire, target);
+		}
 	} catch (reason) {
 		// it is not for the functions below to catch
 		thrown = { reason };
@@ -52,7 +59,6 @@ function stay_on_stack(): boolean {
 	td.td_stays = false;
 	if (called === td) {
 		called = null;
-		set_curthread(td, pcpu_find(td.td_cpu).cpu);
 		return true;
 	}
 	left = true;

@@ -9,8 +9,9 @@
  *
  * @see sched_ule.c; kern_switch.c; kernel.md section 9
  */
-import type { Cpu } from "../../machine/cpu.ts";
+import { Cpu } from "../../machine/cpu.ts";
 import { Event } from "../../machine/event.ts";
+import { holds_times } from "../../machine/shape.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { resume_thread } from "./frame.ts";
 import { curkernel, KASSERT, KERNEL_GLOBAL, priorities, release_traits } from "./kernel.ts";
@@ -21,7 +22,6 @@ import { stay_left, stay_none, stay_over } from "./stay.ts";
 import {
 	type Blocking,
 	cost,
-	curcpu,
 	curthread,
 	DONE,
 	hostthread,
@@ -160,6 +160,15 @@ class ipi_line {
 	}
 }
 
+holds_times(
+	new pcpu(new Cpu(0, { cstates: [] })),
+	"stretch_start",
+	"wake_latency",
+	"intr_left",
+	"switch_left",
+	"intr_end",
+);
+
 class ule_state {
 	readonly pcpus: pcpu[];
 	/** queued threads that may be stolen, over all CPUs: zero spares idle CPUs the search */
@@ -184,8 +193,17 @@ export function pcpu_find(id: number): pcpu {
 	return ule().pcpus[id];
 }
 
+/** the CPU of the running thread */
+let curpc: pcpu;
+
 export function curpcpu(): pcpu {
-	return ule().pcpus[curthread.td_cpu];
+	return curpc;
+}
+
+/** From now on, `td` is the running thread, on `pc`. */
+export function run_as(td: thread, pc: pcpu): void {
+	curpc = pc;
+	set_curthread(td, pc.cpu);
 }
 
 /** Says what to call when a CPU stops being idle. */
@@ -252,16 +270,16 @@ function run(pc: pcpu): void {
 				return;
 			}
 		}
+		run_as(td, pc);
 		if (td.td_stays) {
 			stay_over(td);
 			return;
 		}
-		set_curthread(td, pc.cpu);
 		const waits = resume_thread(td);
 		if (stay_left()) return;
 		// it may have stayed while it was moved
-		pc = ule().pcpus[curcpu()];
-		set_curthread(hostthread, pc.cpu);
+		pc = curpc;
+		run_as(hostthread, pc);
 		if (!waits) {
 			// what it charged last is paid before it goes
 			if (td.td_pending > 0) start_stretch(pc);
@@ -417,9 +435,9 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 	td.td_pending = ahead + handler_cost;
 	if (handler !== null) {
 		state.intr_nesting++;
-		set_curthread(td, pc.cpu);
+		run_as(td, pc);
 		handler();
-		set_curthread(hostthread, pc.cpu);
+		run_as(hostthread, pc);
 		state.intr_nesting--;
 	}
 	const spent = td.td_pending - ahead;

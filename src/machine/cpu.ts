@@ -5,7 +5,7 @@
  * long waking it takes. Idle CPUs sink into deeper C-states with time, by the residencies of the profile.
  */
 import type { CState, MachineProfile } from "./profile.ts";
-import { holds_times } from "./shape.ts";
+import { wide_fields } from "./shape.ts";
 
 export class Cpu {
 	readonly id: number;
@@ -101,7 +101,7 @@ export class Cpu {
 	}
 }
 
-holds_times(
+wide_fields(
 	new Cpu(0, { cstates: [] }),
 	"busy_ns",
 	"spin_ns",

@@ -8,7 +8,7 @@
 import { call } from "./call.ts";
 import type { Chooser } from "./chooser.ts";
 import { EventHeap } from "./heap.ts";
-import { holds_times } from "./shape.ts";
+import { wide_fields } from "./shape.ts";
 
 /** What happens when an event fires. */
 export interface Target {
@@ -51,7 +51,7 @@ export class Event {
 
 const NEVER: Target = { fire(): void {} };
 
-holds_times(new Event(NEVER), "time");
+wide_fields(new Event(NEVER), "time");
 
 export class EventQueue {
 	/** the machine's clock, integer ns since boot */
@@ -187,4 +187,4 @@ export class EventQueue {
 	}
 }
 
-holds_times(new EventQueue(), "now", "until");
+wide_fields(new EventQueue(), "now", "until");

@@ -6,6 +6,8 @@
  *
  * @see net/if.h, net/if_var.h, net/if_types.h
  */
+
+import { wide_fields } from "../../machine/shape.ts";
 import { ENOBUFS, type Errno } from "../errno.ts";
 import { refcount } from "../lock/atomic.ts";
 import { mtx, mtx_lock, mtx_unlock } from "../lock/mutex.ts";
@@ -159,6 +161,9 @@ export type if_reassign_fn_t = (ifp: ifnet, vn: vnet, arg: unknown) => Blocking<
 export type if_resolvemulti_fn_t = (ifp: ifnet, sa: sockaddr) => sockaddr | null | Errno;
 export type if_get_counter_t = (ifp: ifnet, cnt: number) => number;
 
+/** what a driver has not set when it attaches its interface, if_attach does */
+const unset = undefined as never;
+
 /** A network interface. Made by if_alloc only. @see struct ifnet */
 export class ifnet {
 	if_index = 0;
@@ -214,10 +219,10 @@ export class ifnet {
 	if_init: if_init_fn_t | null = null;
 	if_ioctl: if_ioctl_fn_t | null = null;
 	if_start: if_start_fn_t | null = null;
-	if_input!: if_input_fn_t;
-	if_output!: if_output_fn_t;
-	if_transmit!: if_transmit_fn_t;
-	if_qflush!: if_qflush_fn_t;
+	if_input: if_input_fn_t = unset;
+	if_output: if_output_fn_t = unset;
+	if_transmit: if_transmit_fn_t = unset;
+	if_qflush: if_qflush_fn_t = unset;
 	if_resolvemulti: if_resolvemulti_fn_t | null = null;
 	if_reassign: if_reassign_fn_t | null = null;
 	if_get_counter: if_get_counter_t = if_get_counter_default;
@@ -228,6 +233,8 @@ export class ifnet {
 		this.if_refcount.refcnt = 1;
 	}
 }
+
+wide_fields(new ifnet(0, undefined as never), "if_baudrate");
 
 /** Adds to a counter of this CPU's: no lock, no shared cache line. @see if.c if_inc_counter */
 export function if_inc_counter(ifp: ifnet, cnt: number, inc: number): void {

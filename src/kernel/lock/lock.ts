@@ -6,6 +6,8 @@
  *
  * @see subr_turnstile.c, kern_mutex.c; kernel.md section 11
  */
+
+import { wide_fields } from "../../machine/shape.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { curkernel, KERNEL_GLOBAL, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
@@ -42,6 +44,8 @@ export class lock_prof {
 		this.name = name;
 	}
 }
+
+wide_fields(new lock_prof(""), "spin_ns", "block_ns");
 
 const profs = KERNEL_GLOBAL(() => new Map<string, lock_prof>());
 

@@ -8,6 +8,7 @@
  */
 
 import { bcopy } from "../../machine/bcopy.ts";
+import { wide_fields } from "../../machine/shape.ts";
 
 export const AF_UNSPEC = 0;
 export const AF_LOCAL = 1;
@@ -96,6 +97,8 @@ export class sockaddr_in implements sockaddr {
 		this.sin_port = port;
 	}
 }
+
+wide_fields(new sockaddr_in(), "sin_addr", "sin_port");
 
 /** @see netinet6/in6.h struct sockaddr_in6; port in host order */
 export class sockaddr_in6 implements sockaddr {

@@ -7,6 +7,8 @@
  *
  * @see in_pcb.c in_pcbbind_setup, in_pcbconnect_setup, in_pcb_lport_dest, in_pcbladdr
  */
+
+import { wide_fields } from "../../machine/shape.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EINVAL, ENETUNREACH, type Errno } from "../errno.ts";
 import { IFF_LOOPBACK } from "../ifnet/if_var.ts";
 import { PRIV_NETINET_RESERVEDPORT, PRIV_NETINET_REUSEPORT, priv_check_cred } from "../jail/priv.ts";
@@ -64,6 +66,8 @@ export class in_endpoints {
 	/** the block that has this four-tuple already */
 	oinp: inpcb | null = null;
 }
+
+wide_fields(new in_endpoints(), "laddr", "lport", "faddr", "fport");
 
 /** For setting up on paper; used and read without waiting in between. */
 export const in_scratch_endpoints = KERNEL_GLOBAL(() => new in_endpoints());

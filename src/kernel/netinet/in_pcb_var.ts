@@ -9,6 +9,8 @@
  *
  * @see netinet/in_pcb.h
  */
+
+import { wide_fields } from "../../machine/shape.ts";
 import type { ucred } from "../jail/ucred.ts";
 import { refcount } from "../lock/atomic.ts";
 import { MA_OWNED, mtx, mtx_assert, mtx_lock, mtx_owned, mtx_unlock } from "../lock/mutex.ts";
@@ -129,6 +131,8 @@ export class inpcb {
 	inp_vnet!: vnet;
 }
 
+wide_fields(new inpcb(), "inp_laddr", "inp_faddr", "inp_lport", "inp_fport");
+
 /** One protocol's blocks in one vnet. */
 export class inpcbinfo {
 	readonly ipi_name: string;
@@ -157,6 +161,8 @@ export class inpcbinfo {
 		this.ipi_vnet = vn;
 	}
 }
+
+wide_fields(new inpcbinfo("", 1, undefined as never, undefined as never), "ipi_lastport");
 
 export function INP_RLOCK(inp: inpcb): Blocking<void> {
 	return rw_rlock(inp.inp_lock);

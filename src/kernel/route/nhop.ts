@@ -6,6 +6,8 @@
  *
  * @see net/route/nhop.h, net/route.h struct route
  */
+
+import { wide_fields } from "../../machine/shape.ts";
 import { IFCAP_LINKSTATE, type ifaddr, type ifnet, LINK_STATE_UP } from "../ifnet/if_var.ts";
 import { type sockaddr, sockaddr_in, sockaddr_in6 } from "../netinet/in.ts";
 
@@ -80,6 +82,8 @@ export class route {
 	ro_flags = 0;
 	ro_mtu = 0;
 }
+
+wide_fields(new route(), "ro_dst4");
 
 /** Forgets a cached route. @see net/route.h RO_INVALIDATE_CACHE */
 export function RO_INVALIDATE_CACHE(ro: route): void {

@@ -12,7 +12,7 @@ import type { Costs } from "../../machine/cost/table.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
-import { holds_times } from "../../machine/shape.ts";
+import { wide_fields } from "../../machine/shape.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { type Frame, wait_then } from "./frame.ts";
 import type { vnet } from "./kernel.ts";
@@ -112,7 +112,7 @@ export class thread {
 	}
 }
 
-holds_times(new thread(0, "", 0), "td_pending", "td_runtime", "td_slice", "td_spin_since");
+wide_fields(new thread(0, "", 0), "td_pending", "td_runtime", "td_slice", "td_spin_since");
 
 /** stands in for the running thread while no simulated thread runs: set-up code, tests, the run loop itself */
 export const hostthread = new thread(0, "host", 255);

@@ -11,7 +11,7 @@
  */
 import { Cpu } from "../../machine/cpu.ts";
 import { Event } from "../../machine/event.ts";
-import { holds_times } from "../../machine/shape.ts";
+import { wide_fields } from "../../machine/shape.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { resume_thread } from "./frame.ts";
 import { curkernel, KASSERT, KERNEL_GLOBAL, priorities, release_traits } from "./kernel.ts";
@@ -160,7 +160,7 @@ class ipi_line {
 	}
 }
 
-holds_times(
+wide_fields(
 	new pcpu(new Cpu(0, { cstates: [] })),
 	"stretch_start",
 	"wake_latency",

@@ -13,7 +13,7 @@ export type CostListener = (name: CostName, value: number) => void;
 /** Listens to the kernel that runs now, to which nobody else may listen. @returns a function that ends it */
 export function listenToCosts(listener: CostListener): () => void {
 	const { costs } = curkernel.machine;
-	if (Object.values(Object.getOwnPropertyDescriptors(costs)).some((property) => property.get !== undefined))
+	if (Object.values(Object.getOwnPropertyDescriptors(costs)).some(({ get }) => get !== undefined))
 		throw new Error("somebody listens to these costs already");
 	const values = { ...costs };
 	for (const [name, value] of Object.entries(values) as [CostName, number][]) {

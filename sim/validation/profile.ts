@@ -4,7 +4,8 @@
  *
  * The AEAD of ours is what its constants say for a packet of that length; the rest of a task is what remains of its CPU time.
  */
-import { all_costs, type Costs, resolveCosts } from "../../src/machine/cost/table.ts";
+import type { Costs } from "../../src/machine/cost/costs.ts";
+import { all_costs, resolveCosts } from "../../src/machine/cost/table.ts";
 import { findProfile } from "../../src/machine/profile.ts";
 import { gain } from "../compare.ts";
 import { loadDriver } from "../driver.ts";

@@ -2,7 +2,8 @@
  * The machine: CPUs, clock and event queue, costs, random numbers, chooser and fingerprint of one run.
  */
 import type { Chooser } from "./chooser.ts";
-import { type CostOverrides, type Costs, resolveCosts } from "./cost/table.ts";
+import type { Costs } from "./cost/costs.ts";
+import { type CostOverrides, resolveCosts } from "./cost/table.ts";
 import { Cpu } from "./cpu.ts";
 import { EventQueue } from "./event.ts";
 import { Fingerprint } from "./fingerprint.ts";

@@ -11,7 +11,7 @@ import {
 	settingsKey,
 } from "../../sim/options.ts";
 import { formatDuration, formatRate, grouped, parseDuration, parseRate, readableTime } from "../../sim/units.ts";
-import type { Costs } from "../../src/machine/cost/table.ts";
+import type { Costs } from "../../src/machine/cost/costs.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { findProfile } from "../../src/machine/profile.ts";
 

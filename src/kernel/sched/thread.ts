@@ -8,7 +8,7 @@
  *
  * @see docs/conventions.md; sys/proc.h struct thread
  */
-import type { Costs } from "../../machine/cost/table.ts";
+import type { Costs } from "../../machine/cost/costs.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
@@ -119,8 +119,8 @@ export const hostthread = new thread(0, "host", 255);
 
 /** the running thread; never null */
 export let curthread: thread = hostthread;
-/** the running kernel's costs in integer ns; a table of zeroes outside of any kernel would hide errors, so it starts empty */
-export let cost: Costs = {} as Costs;
+/** the running kernel's costs in integer ns; there are none outside of any kernel: zeroes would hide errors */
+export let cost: Costs;
 
 let machine: Machine;
 let cpu: Cpu;

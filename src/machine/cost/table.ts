@@ -1,5 +1,6 @@
 /** All costs of the machine, one table per area; and the numbers a run uses, in integer nanoseconds (per byte: picoseconds). */
 import type { CostConstant } from "./cost.ts";
+import { Costs } from "./costs.ts";
 import { crypto_costs } from "./crypto.ts";
 import { hardware_costs } from "./hardware.ts";
 import { ifnet_costs } from "./ifnet.ts";
@@ -23,8 +24,6 @@ export const all_costs = {
 };
 
 export type CostName = keyof typeof all_costs;
-/** integer ns per occurrence; for `mcycles_per_byte` integer picoseconds per byte */
-export type Costs = { [name in CostName]: number };
 export type CostOverrides = { readonly [name in CostName]?: CostConstant };
 
 /**
@@ -35,7 +34,7 @@ export type CostOverrides = { readonly [name in CostName]?: CostConstant };
  * @param overrides constants of the profile or of a sensitivity study, in place of the table's
  */
 export function resolveCosts(ghz: number, cycleFactor: number, overrides: CostOverrides): Costs {
-	const costs = {} as Costs;
+	const costs: { [name in CostName]: number } = new Costs();
 	for (const name of Object.keys(all_costs) as CostName[]) {
 		const override = overrides[name];
 		const c: CostConstant = override ?? all_costs[name];

@@ -13,12 +13,10 @@ export const SUSPENDED: unique symbol = Symbol("SUSPENDED");
 
 type Resumable = (...args: never[]) => unknown;
 
-function nobody(): void {}
-
 /** A function in the middle of its work. Frames are used again and again: the host would spend much time on making them. */
 export class Frame {
 	/** called to go on; it finds the frame in `resumption` */
-	fn: Resumable = nobody;
+	fn: Resumable = undefined as never;
 	/** its `this` */
 	self: unknown = undefined;
 	/** where it goes on */
@@ -73,9 +71,9 @@ export function name_all(): () => void {
 
 const WITHOUT_YIELD = "a function that may wait was called without yield*";
 
-/** Frames saved since the thread was let go, which hang on nothing yet. */
-let innermost: Frame | null = null;
-let outermost: Frame | null = null;
+/** From here on up hang the frames saved since the thread was let go, which hang on nothing yet. */
+const saved = new Frame();
+let outermost = saved;
 
 function save(fn: Resumable, self: unknown, at: number): Frame {
 	let frame = spare;
@@ -84,9 +82,7 @@ function save(fn: Resumable, self: unknown, at: number): Frame {
 	frame.fn = fn;
 	frame.self = self;
 	frame.at = at;
-	frame.up = null;
-	if (outermost === null) innermost = frame;
-	else outermost.up = frame;
+	outermost.up = frame;
 	outermost = frame;
 	return frame;
 }
@@ -207,8 +203,8 @@ export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unk
  * saved is forgotten.
  */
 export function wait_dropped(): boolean {
-	const dropped = innermost !== null;
-	innermost = outermost = null;
+	const dropped = outermost !== saved;
+	outermost = saved;
 	return dropped;
 }
 
@@ -237,13 +233,13 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 	}
 	for (;;) {
 		if (typeof result === "symbol") {
-			(outermost as Frame).up = td.td_frame;
-			td.td_frame = innermost;
-			innermost = outermost = null;
+			outermost.up = td.td_frame;
+			td.td_frame = saved.up;
+			outermost = saved;
 			return true;
 		}
-		if (innermost !== null) {
-			wait_dropped();
+		if (outermost !== saved) {
+			outermost = saved;
 			throw new Error(WITHOUT_YIELD);
 		}
 		const frame = td.td_frame;

@@ -15,7 +15,6 @@ import { type radix_node_head, radix_node_pair, type radix_nodes } from "../../k
 import type { timespec } from "../../kernel/sched/kernel.ts";
 import type { socket } from "../../kernel/socket/socket.ts";
 import { grouptask } from "../../kernel/taskqueue/gtaskqueue.ts";
-import { wide_fields } from "../../machine/shape.ts";
 import type { dispatch_policy } from "./dispatch/policy.ts";
 import { cookie_checker, cookie_maker } from "./wg_cookie.ts";
 import { type noise_keypair, type noise_local, type noise_remote, uint64 } from "./wg_noise.ts";
@@ -67,8 +66,6 @@ export class wg_endpoint {
 		this.l_in6.fill(0);
 	}
 }
-
-wide_fields(new wg_endpoint(), "l_in");
 
 /** Byte 0 is the length, as radix(9) wants it; the address follows. */
 export const AIP_ADDR_OFFSET = 4;

@@ -6,6 +6,9 @@
  * fills buckets from its keg. So the same CPU soon gets back what it freed, and a limit counts cached items as well, which
  * is why one CPU may fail to allocate while another caches free items.
  *
+ * Free items are all alike, so a bucket is only a number, and whoever allocates gets the object that was freed last on any CPU:
+ * thousands are free in many buckets, and the host has the last few in its cache.
+ *
  * Simplified: one memory domain, bucket sizes do not grow with contention, no slabs (the keg is a list of items), and an
  * allocation with M_WAITOK never sleeps: at the limit it is granted, and counted in uz_sleeps.
  *
@@ -21,7 +24,6 @@ import {
 	M_ZERO,
 	UMA_ZONE_SECONDARY,
 	uma,
-	uma_bucket,
 	type uma_cache,
 	type uma_ctor,
 	type uma_dtor,
@@ -143,21 +145,19 @@ function zone_release<T extends object, A>(zone: uma_zone<T, A>, item: T): void 
 	zone.uz_items--;
 }
 
-/** Fills a bucket from the keg as far as the limit allows. @see uma_core.c zone_alloc_bucket */
-function zone_alloc_bucket<T extends object, A>(zone: uma_zone<T, A>, bucket: uma_bucket<T>, flags: number): boolean {
+/** Fills a bucket from the keg as far as the limit allows. @returns how many it holds @see uma_core.c zone_alloc_bucket */
+function zone_alloc_bucket<T extends object, A>(zone: uma_zone<T, A>, flags: number): number {
 	const got = zone_alloc_limit(zone, zone.uz_bucket_size);
-	if (got === 0) return false;
-	for (let i = 0; i < got; i++) {
+	if (got === 0) return 0;
+	let count = 0;
+	for (; count < got; count++) {
 		const item = zone_import(zone, flags);
 		if (item === null) break;
-		bucket.ub_bucket[bucket.ub_cnt++] = item;
+		zone.uz_new.push(item);
 	}
-	zone.uz_items -= got - bucket.ub_cnt;
-	if (bucket.ub_cnt === 0) {
-		zone_failed(zone);
-		return false;
-	}
-	return true;
+	zone.uz_items -= got - count;
+	if (count === 0) zone_failed(zone);
+	return count;
 }
 
 /** A single item past the caches: no bucket could be had. @see uma_core.c zone_alloc_item */
@@ -187,28 +187,32 @@ function zone_failed<T extends object, A>(zone: uma_zone<T, A>): void {
 }
 
 /** Refills the running CPU's bucket: from its other one, from the zone, or from the keg. @see uma_core.c cache_alloc */
-function cache_alloc<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache<T>, flags: number): T | null {
-	const empty = cache.uc_allocbucket;
-	if (cache.uc_freebucket.ub_cnt > 0) {
+function cache_alloc<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache, flags: number): T | null {
+	if (cache.uc_freebucket > 0) {
 		cache.uc_allocbucket = cache.uc_freebucket;
-		cache.uc_freebucket = empty;
+		cache.uc_freebucket = 0;
 	} else if (zone.uz_bucket_size !== 0) {
 		charge(cost.uma_bucket);
-		const full = zone.uz_buckets.pop();
-		if (full !== undefined) {
-			cache.uc_allocbucket = full;
-			zone.uz_spare.push(empty);
-		} else if (!zone_alloc_bucket(zone, empty, flags)) return zone_alloc_item(zone, flags);
+		if (zone.uz_buckets > 0) {
+			zone.uz_buckets--;
+			cache.uc_allocbucket = zone.uz_bucket_size;
+		} else {
+			cache.uc_allocbucket = zone_alloc_bucket(zone, flags);
+			if (cache.uc_allocbucket === 0) return zone_alloc_item(zone, flags);
+		}
 	} else return zone_alloc_item(zone, flags);
-	const bucket = cache.uc_allocbucket;
-	const item = bucket.ub_bucket[--bucket.ub_cnt];
-	bucket.ub_bucket[bucket.ub_cnt] = null;
+	return cache_take(zone, cache);
+}
+
+/** Takes an item of the running CPU's bucket, which is not empty. */
+function cache_take<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache): T {
+	cache.uc_allocbucket--;
 	cache.uc_allocs++;
-	return item;
+	return (zone.uz_used.length > 0 ? zone.uz_used.pop() : zone.uz_new.pop()) as T;
 }
 
 /** Puts an item on the running CPU's buckets when the first is full. @see uma_core.c uma_zfree_arg, cache_free */
-function cache_free<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache<T>, item: T): void {
+function cache_free<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache, item: T): void {
 	if (zone.uz_bucket_size === 0) {
 		zone.uz_frees++;
 		zone_release(zone, item);
@@ -216,15 +220,15 @@ function cache_free<T extends object, A>(zone: uma_zone<T, A>, cache: uma_cache<
 	}
 	const full = cache.uc_allocbucket;
 	let bucket = cache.uc_freebucket;
-	if (bucket.ub_cnt === zone.uz_bucket_size) {
+	if (bucket === zone.uz_bucket_size) {
 		charge(cost.uma_bucket);
-		zone.uz_buckets.push(bucket);
-		bucket = zone.uz_spare.pop() ?? new uma_bucket<T>(zone.uz_bucket_size);
+		zone.uz_buckets++;
+		bucket = 0;
 	}
-	cache.uc_allocbucket = bucket;
+	cache.uc_allocbucket = bucket + 1;
 	cache.uc_freebucket = full;
-	bucket.ub_bucket[bucket.ub_cnt++] = item;
 	cache.uc_frees++;
+	zone.uz_used.push(item);
 }
 
 /** Allocates an item; `udata` goes to the constructor. null if M_NOWAIT and there is none. @see uma_core.c uma_zalloc_arg */
@@ -237,16 +241,8 @@ export function uma_zalloc_arg<T extends object, A>(zone: uma_zone<T, A>, udata:
 		return null;
 	}
 	const cache = zone.uz_cpu[curcpu()];
-	const bucket = cache.uc_allocbucket;
-	let item: T | null;
-	if (bucket.ub_cnt > 0) {
-		item = bucket.ub_bucket[--bucket.ub_cnt]!;
-		bucket.ub_bucket[bucket.ub_cnt] = null;
-		cache.uc_allocs++;
-	} else {
-		item = cache_alloc(zone, cache, flags);
-		if (item === null) return null;
-	}
+	const item = cache.uc_allocbucket > 0 ? cache_take(zone, cache) : cache_alloc(zone, cache, flags);
+	if (item === null) return null;
 	if (zone.uz_dbg !== null) uma_dbg_alloc(zone.uz_dbg, item);
 	if ((flags & M_ZERO) !== 0 && item instanceof Uint8Array) item.fill(0);
 	if (zone.uz_ctor !== null && zone.uz_ctor(item, udata, flags) !== 0) {
@@ -276,28 +272,21 @@ export function uma_zfree<T extends object, A>(zone: uma_zone<T, A>, item: T | n
 /** Onto the bucket the next allocation takes from, while there is room: what was freed last is used first. */
 function item_free<T extends object, A>(zone: uma_zone<T, A>, item: T): void {
 	const cache = zone.uz_cpu[curcpu()];
-	const bucket = cache.uc_allocbucket;
-	if (bucket.ub_cnt < zone.uz_bucket_size) {
-		bucket.ub_bucket[bucket.ub_cnt++] = item;
+	if (cache.uc_allocbucket < zone.uz_bucket_size) {
+		cache.uc_allocbucket++;
 		cache.uc_frees++;
+		zone.uz_used.push(item);
 	} else cache_free(zone, cache, item);
 }
 
-function bucket_drain<T extends object, A>(zone: uma_zone<T, A>, bucket: uma_bucket<T>): void {
-	while (bucket.ub_cnt > 0) {
-		const item = bucket.ub_bucket[--bucket.ub_cnt]!;
-		bucket.ub_bucket[bucket.ub_cnt] = null;
-		zone_release(zone, item);
-	}
+function bucket_drain<T extends object, A>(zone: uma_zone<T, A>, count: number): void {
+	while (count-- > 0) zone_release(zone, (zone.uz_new.length > 0 ? zone.uz_new.pop() : zone.uz_used.pop()) as T);
 }
 
 /** Gives the zone's full buckets back to the keg; the CPUs keep theirs. @see uma_core.c uma_zone_reclaim, UMA_RECLAIM_DRAIN */
 export function uma_zone_reclaim<T extends object, A>(zone: uma_zone<T, A>): void {
 	charge(cost.uma_bucket);
-	for (let bucket = zone.uz_buckets.pop(); bucket !== undefined; bucket = zone.uz_buckets.pop()) {
-		bucket_drain(zone, bucket);
-		zone.uz_spare.push(bucket);
-	}
+	for (; zone.uz_buckets > 0; zone.uz_buckets--) bucket_drain(zone, zone.uz_bucket_size);
 }
 
 /**

@@ -37,27 +37,13 @@ const bucket_entries = [2, 4, 8, 16, 30, 62, 126, 254];
 const bucket_maxsize = [4096, 3072, 2048, 1024, 512, 256, 128, 64];
 const BUCKET_MAX = 254;
 
-/** Some free items. */
-export class uma_bucket<T> {
-	ub_cnt = 0;
-	readonly ub_bucket: (T | null)[];
-
-	constructor(entries: number) {
-		this.ub_bucket = new Array<T | null>(entries).fill(null);
-	}
-}
-
-/** One CPU's share of a zone. */
-export class uma_cache<T> {
-	uc_allocbucket: uma_bucket<T>;
-	uc_freebucket: uma_bucket<T>;
+/** One CPU's cache of a zone: how many items are in each of its buckets. */
+export class uma_cache {
+	/** to allocate from, and to free to while there is room */
+	uc_allocbucket = 0;
+	uc_freebucket = 0;
 	uc_allocs = 0;
 	uc_frees = 0;
-
-	constructor(entries: number) {
-		this.uc_allocbucket = new uma_bucket<T>(entries);
-		this.uc_freebucket = new uma_bucket<T>(entries);
-	}
 }
 
 /** Where a zone's items come from; a secondary zone shares its master's. */
@@ -83,11 +69,13 @@ export class uma_zone<T extends object, A = unknown> {
 	readonly uz_dtor: uma_dtor<T> | null;
 	readonly uz_init: uma_init<T> | null;
 	readonly uz_fini: uma_fini<T> | null;
-	readonly uz_cpu: uma_cache<T>[];
-	/** full buckets shared by all CPUs, last in, first out */
-	readonly uz_buckets: uma_bucket<T>[] = [];
-	/** empty buckets to use again */
-	readonly uz_spare: uma_bucket<T>[] = [];
+	readonly uz_cpu: uma_cache[];
+	/** full buckets shared by all CPUs */
+	uz_buckets = 0;
+	/** the items in all buckets that have been in use, last in, first out */
+	readonly uz_used: T[] = [];
+	/** those that have not */
+	readonly uz_new: T[] = [];
 	readonly uz_bucket_size: number;
 	readonly uz_state: uma_state;
 	/** items taken from the keg: in use or cached */
@@ -127,7 +115,7 @@ export class uma_zone<T extends object, A = unknown> {
 		this.uz_fini = fini;
 		this.uz_flags = flags;
 		this.uz_bucket_size = bucket_size(size, flags);
-		this.uz_cpu = Array.from({ length: mp_ncpus() }, () => new uma_cache<T>(this.uz_bucket_size));
+		this.uz_cpu = Array.from({ length: mp_ncpus() }, () => new uma_cache());
 		this.uz_dbg = state.debug ? new uma_dbg<T>(name) : null;
 	}
 }

@@ -68,12 +68,25 @@ describe("reuse", () => {
 		expect(items.map(() => uma_zalloc(z, M_NOWAIT)).some((item) => items.includes(item!))).toBe(false);
 	});
 
-	test("an item freed on one CPU is not allocated on another while it sits in the cache", () => {
+	test("what a CPU has freed is in its own cache: another pays for a bucket of its own", () => {
 		const z = zone();
-		const item = uma_zalloc(z, M_NOWAIT)!;
-		uma_zfree(z, item);
+		uma_zfree(z, uma_zalloc(z, M_NOWAIT));
+		const { free } = uma_zone_list()[0]!;
 		onCpu(1);
-		expect(uma_zalloc(z, M_NOWAIT)).not.toBe(item);
+		uma_zalloc(z, M_NOWAIT);
+		expect(uma_zone_list()[0]!.free).toBe(2 * free - 1);
+	});
+
+	test("the object freed last is used first, whichever CPU freed it", () => {
+		const z = zone();
+		const items = [uma_zalloc(z, M_NOWAIT)!, uma_zalloc(z, M_NOWAIT)!];
+		onCpu(1);
+		uma_zfree(z, uma_zalloc(z, M_NOWAIT));
+		uma_zfree(z, items[0]!);
+		uma_zfree(z, items[1]!);
+		onCpu(0);
+		expect(uma_zalloc(z, M_NOWAIT)).toBe(items[1]);
+		expect(uma_zalloc(z, M_NOWAIT)).toBe(items[0]);
 	});
 
 	test("full buckets go through the zone from a CPU that frees to one that allocates", () => {

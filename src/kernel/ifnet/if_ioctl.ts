@@ -282,6 +282,6 @@ function* ifioctl_locked(so: socket | null, cmd: number, ifr: ifreq, td: thread)
 
 /** The interface's name comes first in every request's structure, whatever it is called there: ifr_name, ifra_name, wgd_name. */
 function request_name(data: object): string {
-	for (const value of Object.values(data)) if (typeof value === "string") return value;
+	for (const [field, value] of Object.entries(data)) if (field.endsWith("_name")) return value as string;
 	return "";
 }

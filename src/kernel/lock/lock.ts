@@ -59,6 +59,8 @@ export abstract class lock_object implements Contested {
 	lo_name = "uninitialised";
 	lo_initialised = false;
 	lo_prof: lock_prof = unnamed;
+	/** somebody may wait: who releases the lock has to look. As a bit of the lock's word in C. @see MTX_CONTESTED, RW_LOCK_WAITERS */
+	lo_waiters = false;
 	readonly spinners: thread[] = [];
 	granted: thread | null = null;
 	/** CPU that had the lock's cache line last */
@@ -66,6 +68,14 @@ export abstract class lock_object implements Contested {
 
 	abstract owner(): thread | null;
 	abstract waiting_priority(): number;
+	/** Whether threads are blocked on it. */
+	abstract blocks(): boolean;
+
+	/** Whether somebody does wait. Lets lo_waiters say so. */
+	waited_for(): boolean {
+		this.lo_waiters = this.spinners.length > 0 || this.blocks();
+		return this.lo_waiters;
+	}
 
 	spun(td: thread, ns: number): void {
 		this.lo_prof.spin_ns += ns;
@@ -113,6 +123,7 @@ export function* turnstile_wait(ts: turnstile, lock: lock_object, owner: thread 
 	const td = curthread;
 	const since = curkernel.machine.now;
 	ts.ts_blocked.push(td);
+	lock.lo_waiters = true;
 	td.td_blocked = lock;
 	thread_inhibit();
 	if (owner === null) spin_grant(lock);

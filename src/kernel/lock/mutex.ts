@@ -59,6 +59,9 @@ export class mtx extends lock_object {
 	override waiting_priority(): number {
 		return this.mtx_turnstile.priority;
 	}
+	override blocks(): boolean {
+		return this.mtx_turnstile.ts_blocked.length > 0;
+	}
 }
 
 /** Initialises a mutex. `type` is the witness class; the name when null. */
@@ -161,6 +164,10 @@ export function mtx_release(m: mtx): void {
 	if (lockstat_release.on !== null) lockstat_release.on(m, curthread);
 	m.mtx_owner = null;
 	if ((m.mtx_flags & MTX_SPIN) !== 0) curthread.td_critnest--;
+	if (m.lo_waiters && m.waited_for()) wake_next(m);
+}
+
+function wake_next(m: mtx): void {
 	if (m.spinners.length > 0) spin_grant(m);
 	if (m.mtx_turnstile.ts_blocked.length > 0) {
 		turnstile_unlend(m);

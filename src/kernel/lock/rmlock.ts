@@ -52,6 +52,9 @@ export class rmlock extends lock_object {
 	override waiting_priority(): number {
 		return this.rm_turnstile.priority;
 	}
+	override blocks(): boolean {
+		return this.rm_turnstile.ts_blocked.length > 0;
+	}
 }
 
 export function rm_init(rm: rmlock, name: string): void {
@@ -112,7 +115,7 @@ function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	sched_unpin();
 	rm.rm_readers--;
 	if (lockstat_release.on !== null) lockstat_release.on(rm, curthread);
-	if (rm.rm_readers === 0 && rm.rm_turnstile.ts_blocked.length > 0) turnstile_broadcast(rm.rm_turnstile);
+	if (rm.rm_readers === 0 && rm.lo_waiters && rm.waited_for()) turnstile_broadcast(rm.rm_turnstile);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 

@@ -8,7 +8,6 @@
  * @see kern_rwlock.c; kernel.md section 11.2
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
-import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import { spin_grant, spin_wait } from "../sched/spin.ts";
 import {
 	advance,
@@ -56,6 +55,9 @@ export class rwlock extends lock_object {
 	override waiting_priority(): number {
 		return Math.min(this.rw_shared.priority, this.rw_exclusive.priority);
 	}
+	override blocks(): boolean {
+		return this.rw_shared.ts_blocked.length > 0 || this.rw_exclusive.ts_blocked.length > 0;
+	}
 }
 
 export function rw_init(rw: rwlock, name: string): void {
@@ -86,7 +88,7 @@ export function rw_assert(rw: rwlock, what: number): void {
 
 function can_read(rw: rwlock): boolean {
 	if (rw.rw_writer !== null) return false;
-	return rw.rw_exclusive.ts_blocked.length === 0 || curthread.td_rw_rlocks > 0;
+	return !rw.lo_waiters || rw.rw_exclusive.ts_blocked.length === 0 || curthread.td_rw_rlocks > 0;
 }
 
 function read_acquired(rw: rwlock): void {
@@ -99,7 +101,7 @@ function read_acquired(rw: rwlock): void {
 function write_acquired(rw: rwlock): void {
 	rw.rw_writer = curthread;
 	rw.lo_prof.acquisitions++;
-	if (rw.rw_shared.ts_blocked.length > 0 || rw.rw_exclusive.ts_blocked.length > 0) turnstile_claim(rw);
+	if (rw.lo_waiters && rw.blocks()) turnstile_claim(rw);
 	if (lockstat_acquire.on !== null) lockstat_acquire.on(rw, curthread);
 }
 
@@ -188,7 +190,7 @@ function rw_runlock_now(rw: rwlock): Blocking<void> {
 	rw.rw_readers--;
 	curthread.td_rw_rlocks--;
 	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
-	if (rw.rw_readers === 0 && (rw.spinners.length > 0 || rw.waiting_priority() <= PRI_MAX_IDLE)) wake_next(rw);
+	if (rw.rw_readers === 0 && rw.lo_waiters && rw.waited_for()) wake_next(rw);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 
@@ -206,7 +208,9 @@ function rw_wunlock_now(rw: rwlock): Blocking<void> {
 	}
 	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
 	rw.rw_writer = null;
-	if (rw.waiting_priority() <= PRI_MAX_IDLE) turnstile_unlend(rw);
-	wake_next(rw);
+	if (rw.lo_waiters && rw.waited_for()) {
+		turnstile_unlend(rw);
+		wake_next(rw);
+	}
 	return curthread.td_owepreempt ? sync() : DONE;
 }

@@ -43,6 +43,9 @@ export class sx extends lock_object {
 	override waiting_priority(): number {
 		return PRI_MAX_IDLE + 1; // sleepers lend nothing
 	}
+	override blocks(): boolean {
+		return this.sx_sharedq.ts_blocked.length > 0 || this.sx_exclusiveq.ts_blocked.length > 0;
+	}
 }
 
 export function sx_init(lock: sx, name: string): void {
@@ -92,7 +95,10 @@ export function* sx_slock(lock: sx): Blocking<void> {
 	yield* sync_exactly();
 	KASSERT(lock.sx_owner !== curthread, `sx_slock: xlock already held for ${lock.lo_name}`);
 	let waited = false;
-	while (lock.sx_owner !== null || (lock.sx_exclusiveq.ts_blocked.length > 0 && curthread.td_sx_slocks === 0)) {
+	while (
+		lock.sx_owner !== null ||
+		(lock.lo_waiters && lock.sx_exclusiveq.ts_blocked.length > 0 && curthread.td_sx_slocks === 0)
+	) {
 		KASSERT(curthread !== hostthread, `the host cannot wait for sx ${lock.lo_name}`);
 		if (!waited) lock.lo_prof.contested++;
 		waited = true;
@@ -141,7 +147,7 @@ export function* sx_sunlock(lock: sx): Blocking<void> {
 	lock.sx_sharers--;
 	curthread.td_sx_slocks--;
 	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
-	if (lock.sx_sharers === 0) wake_next(lock);
+	if (lock.sx_sharers === 0 && lock.lo_waiters && lock.waited_for()) wake_next(lock);
 	if (curthread.td_owepreempt) yield* sync_exactly();
 }
 
@@ -156,6 +162,6 @@ export function* sx_xunlock(lock: sx): Blocking<void> {
 	}
 	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
 	lock.sx_owner = null;
-	wake_next(lock);
+	if (lock.lo_waiters && lock.waited_for()) wake_next(lock);
 	if (curthread.td_owepreempt) yield* sync_exactly();
 }

@@ -19,6 +19,7 @@ export function* spin_wait(lock: Contested): Blocking<void> {
 	td.td_spinning = true;
 	td.td_spin_since = curkernel.machine.events.now;
 	lock.spinners.push(td);
+	lock.lo_waiters = true;
 	td.td_spinlock = lock;
 	spinning().push(td);
 	yield;

@@ -41,6 +41,8 @@ export interface Contested {
 	waiting_priority(): number;
 	/** threads on CPUs that spin until it is released, in order of arrival */
 	readonly spinners: thread[];
+	/** somebody may wait, spinning or blocked: set by whoever begins to */
+	lo_waiters: boolean;
 	/** the spinner that is on its way to try again */
 	granted: thread | null;
 	/** books time `td` has spun */

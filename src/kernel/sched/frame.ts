@@ -38,8 +38,21 @@ export class Frame {
 	values: readonly unknown[] = [];
 }
 
+/** So many are made at once: they lie together in the host's memory then, on one of its pages, which it asks at each store. */
+const FRAMES_AT_ONCE = 1024;
+
 /** frames nobody uses */
 let spare: Frame | null = null;
+
+function more_frames(): Frame {
+	let first = new Frame();
+	for (let i = 1; i < FRAMES_AT_ONCE; i++) {
+		const frame = new Frame();
+		frame.up = first;
+		first = frame;
+	}
+	return first;
+}
 
 type BlockingGenerator = Generator<void, unknown, unknown>;
 
@@ -76,9 +89,8 @@ const saved = new Frame();
 let outermost = saved;
 
 function save(fn: Resumable, self: unknown, at: number): Frame {
-	let frame = spare;
-	if (frame === null) frame = new Frame();
-	else spare = frame.up;
+	const frame = spare ?? more_frames();
+	spare = frame.up;
 	frame.fn = fn;
 	frame.self = self;
 	frame.at = at;

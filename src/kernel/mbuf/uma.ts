@@ -3,11 +3,11 @@
  *
  * Every CPU has two buckets of free items per zone. It allocates from the first and frees to it, last in, first out, and
  * swaps the two when the first runs empty or full. When both are no help it exchanges a whole bucket with the zone, and the zone
- * fills buckets from its keg. So the same CPU soon gets back what it freed, and a limit counts cached items as well, which
- * is why one CPU may fail to allocate while another caches free items.
+ * fills buckets from its keg. So a CPU has at hand what it freed, and a limit counts cached items as well, which is why one CPU
+ * may fail to allocate while another caches free items.
  *
- * Free items are all alike, so a bucket is only a number, and whoever allocates gets the object that was freed last on any CPU:
- * thousands are free in many buckets, and the host has the last few in its cache.
+ * Free items are all alike, so a bucket is only a number, and which object stands for an item makes no difference: it is the
+ * one that was freed last on any CPU. Thousands are free in many buckets, and the host has the last few in its cache.
  *
  * Simplified: one memory domain, bucket sizes do not grow with contention, no slabs (the keg is a list of items), and an
  * allocation with M_WAITOK never sleeps: at the limit it is granted, and counted in uz_sleeps.

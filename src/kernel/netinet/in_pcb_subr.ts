@@ -81,7 +81,7 @@ export function in_pcbinfo_destroy(pcbinfo: inpcbinfo): void {
 
 /** A block from the zone still carries what its last owner left in it. */
 function in_pcbclear(inp: inpcb): void {
-	// memory that this CPU freed last, as far as anybody can tell: see uma.ts
+	// an item of this CPU's cache, so it was this CPU that had it last, whoever had the object that stands for it: see uma.ts
 	inp.inp_lock.lo_lastcpu = -1;
 	inp.inp_hash_next = null;
 	inp.inp_hash_prev = null;

@@ -114,16 +114,8 @@ export class EventQueue {
 
 	/** Fires the next event, unless the queue is empty or it lies beyond `until`. */
 	step(until: number): boolean {
-		const event = this.take(until);
-		if (event === null) return false;
-		call(event.fire, event.target);
-		return true;
-	}
-
-	/** Takes the next event out and moves the clock there, as step does: it is the caller's to fire. null where step would not. */
-	take(until: number): Event | null {
 		this.until = until;
-		if (this.nextTime > until || this.count === 0) return null;
+		if (this.nextTime > until || this.count === 0) return false;
 		this.now = this.nextTime;
 		let event: Event;
 		if (this.chooser === null) {
@@ -134,7 +126,8 @@ export class EventQueue {
 			this.cancel(event);
 		}
 		this.fired++;
-		return event;
+		call(event.fire, event.target);
+		return true;
 	}
 
 	/** Asks the chooser which of the events of the earliest time goes first; offered in scheduling order. */

@@ -4,12 +4,11 @@
  * would wait for longer than the one below does not stay; and if that one's turn comes sooner than it looked, those above leave as if they
  * had at once.
  */
-import { call } from "../../machine/call.ts";
 import type { Event } from "../../machine/event.ts";
 import { set_stay } from "./frame.ts";
 import { curkernel } from "./kernel.ts";
 import { curthread, hostthread, type thread } from "./thread.ts";
-import { curpcpu, pcpu, run_as, start_stretch } from "./ule.ts";
+import { curpcpu, run_as, start_stretch } from "./ule.ts";
 
 /** So many may stay: each takes some of the host's stack. */
 const STAYING_MAX = 4;
@@ -42,13 +41,7 @@ function stay_on_stack(): boolean {
 	td.td_stays = true;
 	staying++;
 	try {
-		while (called === null && !leaving) {
-			const event = events.take(events.until);
-			if (event === null) break;
-			const { target } = event;
-			if (target instanceof pcpu) target.fire();
-			else call(event.fire, target);
-		}
+		while (called === null && !leaving && events.step(events.until));
 	} catch (reason) {
 		// it is not for the functions below to catch
 		thrown = { reason };

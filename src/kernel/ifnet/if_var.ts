@@ -6,7 +6,6 @@
  *
  * @see net/if.h, net/if_var.h, net/if_types.h
  */
-
 import { wide_fields } from "../../machine/shape.ts";
 import { ENOBUFS, type Errno } from "../errno.ts";
 import { refcount } from "../lock/atomic.ts";

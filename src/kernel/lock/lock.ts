@@ -6,7 +6,6 @@
  *
  * @see subr_turnstile.c, kern_mutex.c; kernel.md section 11
  */
-
 import { wide_fields } from "../../machine/shape.ts";
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { curkernel, KERNEL_GLOBAL, panic } from "../sched/kernel.ts";

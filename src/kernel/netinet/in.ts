@@ -6,7 +6,6 @@
  *
  * @see netinet/in.h, netinet6/in6.h, sys/socket.h, net/if_dl.h
  */
-
 import { bcopy } from "../../machine/bcopy.ts";
 import { wide_fields } from "../../machine/shape.ts";
 

@@ -7,7 +7,6 @@
  *
  * @see in_pcb.c in_pcbbind_setup, in_pcbconnect_setup, in_pcb_lport_dest, in_pcbladdr
  */
-
 import { wide_fields } from "../../machine/shape.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EINVAL, ENETUNREACH, type Errno } from "../errno.ts";
 import { IFF_LOOPBACK } from "../ifnet/if_var.ts";

@@ -9,7 +9,6 @@
  *
  * @see netinet/in_pcb.h
  */
-
 import { wide_fields } from "../../machine/shape.ts";
 import type { ucred } from "../jail/ucred.ts";
 import { refcount } from "../lock/atomic.ts";

@@ -6,7 +6,6 @@
  *
  * @see net/route/nhop.h, net/route.h struct route
  */
-
 import { wide_fields } from "../../machine/shape.ts";
 import { IFCAP_LINKSTATE, type ifaddr, type ifnet, LINK_STATE_UP } from "../ifnet/if_var.ts";
 import { type sockaddr, sockaddr_in, sockaddr_in6 } from "../netinet/in.ts";

@@ -9,7 +9,7 @@ export const RESUMPTION = "$resumption";
 export const GENERATOR = "$generator";
 
 /** Frames come in sizes, by the number of variables in them; larger ones have a list. */
-const SIZES = [4, 10] as const;
+const SIZES = [4, 9] as const;
 
 export function suspendName(variables: number): string {
 	const size = SIZES.find((size) => variables <= size);
@@ -19,7 +19,7 @@ export function suspendName(variables: number): string {
 /** Where in a frame of `variables` the one number `i` is. */
 export function variableOf(variables: number, i: number): Expression {
 	if (SIZES.some((size) => variables <= size)) return member(name(FRAME), `v${i}`);
-	return element(member(name(FRAME), "values"), literal(i));
+	return element(member(name(FRAME), "v0"), literal(i));
 }
 
 const IMPORTED = ["resumption", "suspend", ...SIZES.map((size) => `suspend${size}`), "generator"];

@@ -23,7 +23,7 @@ export class Frame {
 	at = 0;
 	/** the frame of the function that waits for this one */
 	up: Frame | null = null;
-	/** variables it needs again, if there are no more than ten */
+	/** variables it needs again; if there are more than nine, the first of these is all of them */
 	v0: unknown = undefined;
 	v1: unknown = undefined;
 	v2: unknown = undefined;
@@ -33,9 +33,6 @@ export class Frame {
 	v6: unknown = undefined;
 	v7: unknown = undefined;
 	v8: unknown = undefined;
-	v9: unknown = undefined;
-	/** all of them, if there are */
-	values: readonly unknown[] = [];
 }
 
 /** So many are made at once, and lie together in the host's memory. Made one by one they were all over it, and 1.03 times as slow. */
@@ -117,8 +114,8 @@ export function suspend4(
 	return SUSPENDED;
 }
 
-/** Saves a function with up to 10 variables. */
-export function suspend10(
+/** Saves a function with up to 9 variables. */
+export function suspend9(
 	fn: Resumable,
 	self: unknown,
 	at: number,
@@ -131,7 +128,6 @@ export function suspend10(
 	v6?: unknown,
 	v7?: unknown,
 	v8?: unknown,
-	v9?: unknown,
 ): typeof SUSPENDED {
 	const frame = save(fn, self, at);
 	frame.v0 = v0;
@@ -143,13 +139,12 @@ export function suspend10(
 	frame.v6 = v6;
 	frame.v7 = v7;
 	frame.v8 = v8;
-	frame.v9 = v9;
 	return SUSPENDED;
 }
 
 /** Saves a function with any number of variables. */
 export function suspend(fn: Resumable, self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
-	save(fn, self, at).values = values;
+	save(fn, self, at).v0 = values;
 	return SUSPENDED;
 }
 

@@ -11,7 +11,7 @@ import { curthread, hostthread, type thread } from "./thread.ts";
 import { curpcpu, run_as, start_stretch } from "./ule.ts";
 
 /** So many may stay: each takes some of the host's stack. */
-const STAYING_MAX = 4;
+const STAYING_MAX = 8;
 
 /** how many do */
 let staying = 0;

@@ -280,7 +280,7 @@ function* ifioctl_locked(so: socket | null, cmd: number, ifr: ifreq, td: thread)
 	return error;
 }
 
-/** The interface's name comes first in every request's structure, whatever it is called there: ifr_name, ifra_name, wgd_name. */
+/** The interface's name is in every request's structure, whatever it is called there: ifr_name, ifra_name, wgd_name. */
 function request_name(data: object): string {
 	for (const [field, value] of Object.entries(data)) if (field.endsWith("_name")) return value as string;
 	return "";

@@ -134,7 +134,7 @@ export class EventQueue {
 	private chooseTie(chooser: Chooser): Event {
 		const { ties, nextTime: time } = this;
 		ties.length = 0;
-		for (let event = this.near.next; event.time === time; event = event.next) ties.push(event);
+		for (let event = this.near.next; event !== this.near && event.time === time; event = event.next) ties.push(event);
 		this.far.collect(time, ties);
 		if (ties.length === 1) return ties[0];
 		ties.sort((a, b) => a.seq - b.seq);

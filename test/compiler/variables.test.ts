@@ -50,11 +50,17 @@ test("another variable of the same name is left alone", async () => {
 test("what is exported is seen to change", async () => {
 	const { code, module } = await moved(`
 		let x = 1;
+		let unset;
 		export function set(to) { return (x = to); }
 		export function get() { return x; }
-		export { x as y };`);
+		export function setUnset(to) { return (unset = to); }
+		export function getUnset() { return unset; }
+		export { x as y, unset };`);
 	expect(code).toContain("return $x.x;");
+	expect(code).toContain("const $unset = {};");
 	expect([module.y, module.set(5), module.y, module.get()]).toEqual([1, 5, 5, 5]);
+	expect([module.unset, module.getUnset()]).toEqual([undefined, undefined]);
+	expect([module.setUnset(6), module.unset, module.getUnset()]).toEqual([6, 6, 6]);
 });
 
 test("what is assigned to in other ways stays a variable", async () => {

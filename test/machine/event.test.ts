@@ -123,4 +123,14 @@ describe("EventQueue", () => {
 		expect(run([2, 1])).toEqual({ fired: [1, 3, 2, 0, 4], taken: [2, 1] });
 		expect(run([7, 1])).toEqual({ fired: [1, 0, 3, 2, 4], taken: [0, 1] });
 	});
+
+	test("what never comes is no tie of the end of the list", () => {
+		const queue = new EventQueue();
+		queue.chooser = new ReplayChooser([]);
+		const fired: number[] = [];
+		queue.schedule(named(0, fired), 1);
+		queue.schedule(named(1, fired), Number.POSITIVE_INFINITY);
+		while (queue.step(Number.POSITIVE_INFINITY));
+		expect(fired).toEqual([0, 1]);
+	});
 });

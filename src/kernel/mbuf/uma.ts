@@ -7,7 +7,8 @@
  * may fail to allocate while another caches free items.
  *
  * Free items are all alike, so a bucket is only a number, and which object stands for an item makes no difference: it is the
- * one that was freed last on any CPU. Thousands are free in many buckets, and the host has the last few in its cache.
+ * one that was freed last on any CPU. Thousands are free in many buckets, and the host has the last few in its cache. Whoever keeps
+ * locks in items makes them forget which CPU had them, as in_pcbclear does.
  *
  * Simplified: one memory domain, bucket sizes do not grow with contention, no slabs (the keg is a list of items), and an
  * allocation with M_WAITOK never sleeps: at the limit it is granted, and counted in uz_sleeps.

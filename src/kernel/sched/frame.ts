@@ -23,7 +23,7 @@ export class Frame {
 	at = 0;
 	/** the frame of the function that waits for this one */
 	up: Frame | null = null;
-	/** variables it needs again; if there are more than nine, the first of these is all of them */
+	/** variables it needs again; if there are more than nine, the first of these is all of them: so it is 128 bytes in all */
 	v0: unknown = undefined;
 	v1: unknown = undefined;
 	v2: unknown = undefined;

@@ -12,7 +12,7 @@ import { type Case, interleaved, loadWarning } from "./measure.ts";
 import { section } from "./output.ts";
 
 /** null is the usual one */
-const LEADS = ["0ns", null, "100ns", "200ns", "400ns"] as const;
+const LEADS = ["0ns", "100ns", "200ns", null, "400ns", "600ns"] as const;
 const POLICIES = ["all-cpus", "round-robin"] as const;
 
 const named = (lead: string | null): string => lead ?? "usual";

@@ -3,9 +3,8 @@ export const NOT_MODELLED: readonly string[] = [
 	"Caches beyond one rule: the line of a lock, a task or a sleeping thread that another CPU had last costs a transfer; payload " +
 		"never does. No NUMA, no memory bandwidth, no frequency changes, no SMT sharing of a core (SMT only decides whether the " +
 		"idle thread polls).",
-	"Order within a cache line's travel time (about 50 ns): a thread may act that far ahead of the clock, because hardware gives " +
-		"such accesses no order either. So nobody is seen waiting for a lock held more briefly, such as the driver's queues; " +
-		"`--lead 0ns` orders everything, and shows it.",
+	"Order within 300 ns: a thread may act that far ahead of the clock, and what it does is seen that much too early. Nobody has a " +
+		"lock while another does, but which of two that come within that time is first is not certain; `--lead 0ns` orders everything.",
 	"ULE's interactivity scores, calendar queue and long-term balancer; user threads keep one priority. Nobody waits for the " +
 		"scheduler's own locks.",
 	"Physical network cards, TSO, checksum offload on epair, pf, IPsec, netmap beyond the emulated mode that wg needs, IP options, " +

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Command } from "commander";
+import { LEAD_NS } from "../../src/machine/lead.ts";
 import { UsageError } from "../errors.ts";
 import { writeWhole } from "../export/file.ts";
 import { DEFAULT_GENERATION, DEFAULT_MACHINE, GENERATIONS, type RawRunOptions, type RunOptions } from "../options.ts";
@@ -45,8 +46,7 @@ export function machineOptions(command: Command): Command {
 		)
 		.option(
 			"--lead <time>",
-			"how far a thread may act ahead of the clock, 0ns to 10us; at 0ns every access is in order, and waiting for " +
-				"briefly held locks shows (default: a cache line's way)",
+			`how far a thread may act ahead of the clock, 0ns to 10us; at 0ns every access is in order (default: ${LEAD_NS}ns)`,
 		)
 		.option("--driver <dir>", "another driver with the same entry points, compiled")
 		.option("--json", "print JSON")

@@ -1,6 +1,9 @@
 /** At most so many bytes are copied one by one: for more, the view that `set` needs is made sooner. */
 const SHORT = 128;
 
+/** Named once: to find them in the prototype of a typed array, each time, takes the host as long as a short copy does. */
+const { copyWithin, set, subarray } = Uint8Array.prototype;
+
 /**
  * Copies `len` bytes from `src[from]` on to `dst[to]` on. The two may be one buffer, and what is copied may overlap.
  *
@@ -11,11 +14,11 @@ const SHORT = 128;
  */
 export function bcopy(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
 	if (src === dst) {
-		dst.copyWithin(to, from, from + len);
+		copyWithin.call(dst, to, from, from + len);
 		return;
 	}
 	if (len > SHORT) {
-		dst.set(src.subarray(from, from + len), to);
+		set.call(dst, subarray.call(src, from, from + len), to);
 		return;
 	}
 	const end = from + len;

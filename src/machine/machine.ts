@@ -7,6 +7,7 @@ import { type CostOverrides, resolveCosts } from "./cost/table.ts";
 import { Cpu } from "./cpu.ts";
 import { EventQueue } from "./event.ts";
 import { Fingerprint } from "./fingerprint.ts";
+import { LEAD_NS } from "./lead.ts";
 import type { MachineProfile } from "./profile.ts";
 import { RandomStreams } from "./random.ts";
 
@@ -21,8 +22,8 @@ export interface MachineOptions {
 	/** constants in place of the profile's, for sensitivity studies */
 	readonly costs?: CostOverrides;
 	/**
-	 * how far ahead of the clock a thread may act on shared memory, ns. The time one cache line takes when left out: closer
-	 * than that, accesses of two CPUs have no order in hardware. 0 orders every access, at up to 1.1 times the host time.
+	 * how far ahead of the clock a thread may act on shared memory, ns; LEAD_NS when left out. 0 orders every access, at up to
+	 * 1.5 times the host time.
 	 */
 	readonly lead_ns?: number;
 }
@@ -52,7 +53,7 @@ export class Machine {
 			...options.profile.costs,
 			...options.costs,
 		});
-		this.lead_ns = options.lead_ns ?? this.costs.line_transfer;
+		this.lead_ns = options.lead_ns ?? LEAD_NS;
 		this.random = new RandomStreams(options.seed ?? 1);
 		this.events.chooser = options.chooser ?? null;
 	}

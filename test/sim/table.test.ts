@@ -36,18 +36,18 @@ describe("5 ms of one TCP stream after 5 ms", () => {
 			].join("  "),
 		);
 		expect(lines.join("\n")).toMatchInlineSnapshot(`
-			" 2  own   all-cpus     51.7 %  0.626 Gb/s    1084     78030  04ed5180e531e221
-			 2  own   round-robin  93.2 %  0.738 Gb/s     542     54905  6e29c622bc91a70e
-			 2  ossl  all-cpus     54.4 %  1.567 Gb/s    1587    130949  4ece6c26bb4be2af
-			 2  ossl  round-robin  91.6 %  1.197 Gb/s    1190    151763  45427af3b43bf2e1
-			 8  own   all-cpus     12.6 %  0.895 Gb/s    9134    314437  3ed00c4ec2be8b79
-			 8  own   round-robin  71.4 %  2.397 Gb/s    2162    252111  459ba470d79472e9
-			 8  ossl  all-cpus     12.8 %  1.000 Gb/s   10574    384578  5fcea0919e68a76c
-			 8  ossl  round-robin  64.6 %  2.053 Gb/s    2879    337749  fa1bf81f7ef76c6a
-			16  own   all-cpus      5.4 %  0.727 Gb/s   14806    486941  1bc75e22b450d4ed
-			16  own   round-robin  58.8 %  2.315 Gb/s    3233    321549  cbb5f9b2ddc5b41e
-			16  ossl  all-cpus      6.4 %  0.598 Gb/s   13244    466328  c88800b52da0e158
-			16  ossl  round-robin  56.9 %  2.614 Gb/s    3396    284574  4241aa1f24fe1960"
+			" 2  own   all-cpus     52.1 %  0.615 Gb/s    1072     29045  3f2d7927ef61b131
+			 2  own   round-robin  93.2 %  0.731 Gb/s     429     22066  be43446ee674f356
+			 2  ossl  all-cpus     60.5 %  1.335 Gb/s     788     38636  52b6dccf7af43c75
+			 2  ossl  round-robin  93.6 %  1.353 Gb/s    1211     49809  afe1e25f79500588
+			 8  own   all-cpus     12.8 %  0.810 Gb/s    7809    119754  f391b61dbbfc4e76
+			 8  own   round-robin  63.4 %  2.222 Gb/s    2729     87003  f3e599084ee67c02
+			 8  ossl  all-cpus     12.9 %  1.237 Gb/s   12431    160917  e6a515f3b7680a18
+			 8  ossl  round-robin  72.4 %  1.946 Gb/s    2502     90141  f68fde67686f2537
+			16  own   all-cpus      5.5 %  0.746 Gb/s   15266    211657  83900ce95b193738
+			16  own   round-robin  63.5 %  2.241 Gb/s    3006     95522  b98bd546ade4cace
+			16  ossl  all-cpus      6.4 %  0.696 Gb/s   14661    222401  394b9bc7b34c8148
+			16  ossl  round-robin  65.2 %  3.874 Gb/s    5204    162353  9f031d44257d3cd1"
 		`);
 	});
 

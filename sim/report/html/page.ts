@@ -2,6 +2,7 @@
  * The report as one file: nothing is loaded from anywhere, nothing runs, and the same comparison gives the same bytes.
  */
 
+import { LEAD_NS } from "../../../src/machine/lead.ts";
 import { comparisonJson } from "../../compare.ts";
 import { formatCosts } from "../../costs.ts";
 import { NOT_MODELLED } from "../../limits.ts";
@@ -38,7 +39,7 @@ function settings({ comparison }: ReportData): Markup {
 		["MTU of the tunnel", String(base.mtu)],
 		["measured", `${formatDuration(base.duration_ns)} after ${formatDuration(base.warmup_ns)} of warm-up`],
 		["costs changed", Object.keys(base.costs).length === 0 ? "none" : formatCosts(base.costs)],
-		["lead", base.lead_ns === null ? "the way of a cache line" : formatDuration(base.lead_ns)],
+		["lead", formatDuration(base.lead_ns ?? LEAD_NS)],
 		["ciphers", base.cost_only ? "charged for, not computed" : "computed on real bytes"],
 	];
 	return dataTable(

@@ -10,6 +10,7 @@
 import { KASSERT, KERNEL_GLOBAL, mp_ncpus } from "../../kernel/sched/kernel.ts";
 import {
 	advance,
+	advance_unseen,
 	type Blocking,
 	charge,
 	cost,
@@ -51,7 +52,7 @@ export function is_fpu_kern_thread(): boolean {
  * @see fpu.c fpu_kern_enter
  */
 export function fpu_kern_enter(): Blocking<void> {
-	return advance() ? enter(fpu().nosave) : later(enter, fpu().nosave);
+	return advance_unseen() ? enter(fpu().nosave) : later(enter, fpu().nosave);
 }
 
 function enter(nosave: boolean[]): Blocking<void> {

@@ -11,7 +11,18 @@ import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { curkernel, KERNEL_GLOBAL, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import { spin_grant } from "../sched/spin.ts";
-import { type Blocking, type Contested, cost, curthread, sync, type thread } from "../sched/thread.ts";
+import {
+	advance,
+	advance_unseen,
+	type Blocking,
+	type Contested,
+	cost,
+	curthread,
+	hostthread,
+	own_time,
+	sync,
+	type thread,
+} from "../sched/thread.ts";
 import { sched_add, sched_prio, thread_inhibit } from "../sched/ule.ts";
 
 export const lockstat_acquire = SDT_PROBE_DEFINE<[lock: lock_object, td: thread]>(
@@ -64,6 +75,11 @@ export abstract class lock_object implements Contested {
 	granted: thread | null = null;
 	/** CPU that had the lock's cache line last */
 	lo_lastcpu = -1;
+	/** the latest time that one thread had it alone, in that thread's own time, ns */
+	lo_from = 0;
+	lo_until = 0;
+	/** the latest time that readers had it ended then, ns */
+	lo_shared_until = 0;
 
 	abstract owner(): thread | null;
 	abstract waiting_priority(): number;
@@ -82,6 +98,28 @@ export abstract class lock_object implements Contested {
 	}
 }
 
+class any_lock extends lock_object {
+	override owner(): thread | null {
+		return null;
+	}
+	override waiting_priority(): number {
+		return PRI_MAX_IDLE + 1;
+	}
+	override blocks(): boolean {
+		return false;
+	}
+}
+
+wide_fields(new any_lock(), "lo_from", "lo_until", "lo_shared_until");
+
+/** The lock is a new one, though its memory is not: what the host knows of the old one is forgotten. */
+export function lock_renew(lock: lock_object): void {
+	lock.lo_lastcpu = -1;
+	lock.lo_from = 0;
+	lock.lo_until = 0;
+	lock.lo_shared_until = 0;
+}
+
 export function lock_init(lock: lock_object, name: string): void {
 	const all = profs();
 	let prof = all.get(name);
@@ -92,6 +130,7 @@ export function lock_init(lock: lock_object, name: string): void {
 	lock.lo_name = name;
 	lock.lo_prof = prof;
 	lock.lo_initialised = true;
+	lock_renew(lock);
 }
 
 /** Cost of getting the lock's word: an atomic, and the line's way here if another CPU had it. */
@@ -100,6 +139,54 @@ export function charge_lock(lock: lock_object): void {
 	if (lock.lo_lastcpu === td.td_cpu || lock.lo_lastcpu < 0) td.td_pending += cost.atomic;
 	else td.td_pending += cost.atomic + cost.line_transfer;
 	lock.lo_lastcpu = td.td_cpu;
+}
+
+/**
+ * Whether another thread has the lock alone at the running thread's own time, though it has let go already, being ahead of the
+ * clock. One that had it a little later, while the running thread would still have it if it took as long, should have waited for
+ * this one; this one waits instead, so that as many wait as there should.
+ */
+export function lock_busy(lock: lock_object): boolean {
+	const now = own_time();
+	return now < lock.lo_until && now > 2 * lock.lo_from - lock.lo_until && curthread !== hostthread;
+}
+
+/** As lock_busy, for a thread that wants the lock alone and finds readers as much in its way. @returns when it is free, ns; 0 for now */
+export function lock_busy_until(lock: lock_object): number {
+	if (lock_busy(lock)) return lock.lo_until;
+	return own_time() < lock.lo_shared_until && curthread !== hostthread ? lock.lo_shared_until : 0;
+}
+
+/** The running thread has it now, together with others. */
+export function lock_shared(lock: lock_object): void {
+	lock.lo_prof.acquisitions++;
+	if (lockstat_acquire.on !== null) lockstat_acquire.on(lock, curthread);
+}
+
+/** The running thread has it now, alone. */
+export function lock_acquired(lock: lock_object): void {
+	const now = own_time();
+	if (now >= lock.lo_until) lock.lo_from = now;
+	lock_shared(lock);
+}
+
+/** As advance, for whoever is about to release a lock: it stays busy until then, so that nobody sees it unless he waits for it already. */
+export function advance_to_release(lock: lock_object): boolean {
+	return lock.lo_waiters ? advance() : advance_unseen();
+}
+
+/** The running thread, which had it alone, has it no more. */
+export function lock_released(lock: lock_object): void {
+	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
+	const now = own_time();
+	if (now > lock.lo_until) lock.lo_until = now;
+}
+
+/** The running thread, which had it together with others, has it no more. */
+export function lock_unshared(lock: lock_object): void {
+	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
+	const now = own_time();
+	if (now > lock.lo_shared_until) lock.lo_shared_until = now;
 }
 
 /** Threads blocked on one lock, in order of arrival; their priorities may change while they wait. */

@@ -8,7 +8,7 @@
  * @see kern_mutex.c; kernel.md section 11.1
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
-import { spin_grant, spin_wait } from "../sched/spin.ts";
+import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
 import {
 	advance,
 	type Blocking,
@@ -23,11 +23,13 @@ import {
 } from "../sched/thread.ts";
 import { critical_enter, TD_IS_RUNNING } from "../sched/ule.ts";
 import {
+	advance_to_release,
 	charge_lock,
+	lock_acquired,
+	lock_busy,
 	lock_init,
 	lock_object,
-	lockstat_acquire,
-	lockstat_release,
+	lock_released,
 	turnstile,
 	turnstile_broadcast,
 	turnstile_unlend,
@@ -100,8 +102,7 @@ export function mtx_assert(m: mtx, what: number): void {
 
 function acquired(m: mtx): void {
 	m.mtx_owner = curthread;
-	m.lo_prof.acquisitions++;
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(m, curthread);
+	lock_acquired(m);
 }
 
 function recurse(m: mtx): void {
@@ -117,7 +118,7 @@ export function mtx_lock(m: mtx): Blocking<void> {
 }
 
 function mtx_lock_now(m: mtx): Blocking<void> {
-	if (m.mtx_owner !== null) return mtx_lock_contested(m);
+	if (m.mtx_owner !== null || lock_busy(m)) return mtx_lock_contested(m);
 	acquired(m);
 	return DONE;
 }
@@ -136,8 +137,10 @@ function* mtx_lock_contested(m: mtx): Blocking<void> {
 	for (;;) {
 		yield* sync_exactly();
 		const owner: thread | null = m.mtx_owner;
-		if (owner === null) break;
-		if (TD_IS_RUNNING(owner)) yield* spin_wait(m);
+		if (owner === null) {
+			if (!lock_busy(m)) break;
+			yield* spin_until(m, m.lo_until);
+		} else if (TD_IS_RUNNING(owner)) yield* spin_wait(m);
 		else yield* turnstile_wait(m.mtx_turnstile, m, owner);
 	}
 	m.lo_lastcpu = curthread.td_cpu;
@@ -153,7 +156,7 @@ export function* mtx_trylock(m: mtx): Blocking<boolean> {
 		m.mtx_recurse++;
 		return true;
 	}
-	if (m.mtx_owner !== null) return false;
+	if (m.mtx_owner !== null || lock_busy(m)) return false;
 	acquired(m);
 	return true;
 }
@@ -161,7 +164,7 @@ export function* mtx_trylock(m: mtx): Blocking<boolean> {
 /** Lets go of a mutex here and now; the caller has synchronised. For unlock paths and msleep. */
 export function mtx_release(m: mtx): void {
 	if (m.mtx_owner !== curthread) panic(`mutex ${m.lo_name} not owned`);
-	if (lockstat_release.on !== null) lockstat_release.on(m, curthread);
+	lock_released(m);
 	m.mtx_owner = null;
 	if ((m.mtx_flags & MTX_SPIN) !== 0) curthread.td_critnest--;
 	if (m.lo_waiters && m.waited_for()) wake_next(m);
@@ -178,7 +181,7 @@ function wake_next(m: mtx): void {
 /** Releases an adaptive mutex. */
 export function mtx_unlock(m: mtx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? mtx_unlock_now(m) : later(mtx_unlock_now, m);
+	return advance_to_release(m) ? mtx_unlock_now(m) : later(mtx_unlock_now, m);
 }
 
 function mtx_unlock_now(m: mtx): Blocking<void> {
@@ -200,7 +203,7 @@ export function mtx_lock_spin(m: mtx): Blocking<void> {
 }
 
 function mtx_lock_spin_now(m: mtx): Blocking<void> {
-	if (m.mtx_owner !== null) return mtx_lock_spin_contested(m);
+	if (m.mtx_owner !== null || lock_busy(m)) return mtx_lock_spin_contested(m);
 	acquired(m);
 	return DONE;
 }
@@ -214,8 +217,9 @@ function* mtx_lock_spin_contested(m: mtx): Blocking<void> {
 	m.lo_prof.contested++;
 	for (;;) {
 		yield* sync_exactly();
-		if (m.mtx_owner === null) break;
-		yield* spin_wait(m);
+		if (m.mtx_owner !== null) yield* spin_wait(m);
+		else if (lock_busy(m)) yield* spin_until(m, m.lo_until);
+		else break;
 	}
 	m.lo_lastcpu = curthread.td_cpu;
 	acquired(m);
@@ -224,7 +228,7 @@ function* mtx_lock_spin_contested(m: mtx): Blocking<void> {
 /** Releases a spin mutex; a preemption held up meanwhile happens here. */
 export function mtx_unlock_spin(m: mtx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? mtx_unlock_spin_now(m) : later(mtx_unlock_spin_now, m);
+	return advance_to_release(m) ? mtx_unlock_spin_now(m) : later(mtx_unlock_spin_now, m);
 }
 
 function mtx_unlock_spin_now(m: mtx): Blocking<void> {

@@ -9,24 +9,29 @@
 import { KASSERT, mp_ncpus, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import {
-	advance,
+	advance_unseen,
 	type Blocking,
 	cost,
 	curthread,
 	DONE,
 	hostthread,
 	later,
+	own_time,
 	sync,
 	sync_exactly,
 	type thread,
 } from "../sched/thread.ts";
 import { sched_pin, sched_unpin } from "../sched/ule.ts";
 import {
+	advance_to_release,
 	charge_lock,
+	lock_acquired,
+	lock_busy_until,
 	lock_init,
 	lock_object,
-	lockstat_acquire,
-	lockstat_release,
+	lock_released,
+	lock_shared,
+	lock_unshared,
 	turnstile,
 	turnstile_broadcast,
 	turnstile_claim,
@@ -73,16 +78,15 @@ export function rm_wowned(rm: rmlock): boolean {
 function read_acquired(rm: rmlock, tracker: rm_priotracker): void {
 	rm.rm_readers++;
 	tracker.rmp_thread = curthread;
-	rm.lo_prof.acquisitions++;
 	sched_pin();
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(rm, curthread);
+	lock_shared(rm);
 }
 
 /** Takes a read lock; the thread stays on its CPU until it lets go. */
 export function rm_rlock(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	if (!rm.lo_initialised) panic(`rm_rlock() of destroyed rmlock ${rm.lo_name}`);
 	curthread.td_pending += cost.atomic >> 1;
-	return advance() ? rm_rlock_now(rm, tracker) : later(rm_rlock_now, rm, tracker);
+	return advance_unseen() ? rm_rlock_now(rm, tracker) : later(rm_rlock_now, rm, tracker);
 }
 
 function rm_rlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
@@ -106,7 +110,7 @@ function* rm_rlock_hard(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 /** Lets go of a read lock. */
 export function rm_runlock(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	curthread.td_pending += cost.atomic >> 1;
-	return advance() ? rm_runlock_now(rm, tracker) : later(rm_runlock_now, rm, tracker);
+	return advance_to_release(rm) ? rm_runlock_now(rm, tracker) : later(rm_runlock_now, rm, tracker);
 }
 
 function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
@@ -114,7 +118,7 @@ function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	tracker.rmp_thread = null;
 	sched_unpin();
 	rm.rm_readers--;
-	if (lockstat_release.on !== null) lockstat_release.on(rm, curthread);
+	lock_unshared(rm);
 	if (rm.rm_readers === 0 && rm.lo_waiters && rm.waited_for()) turnstile_broadcast(rm.rm_turnstile);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
@@ -123,32 +127,37 @@ function rm_runlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 export function* rm_wlock(rm: rmlock): Blocking<void> {
 	if (!rm.lo_initialised) panic(`rm_wlock() of destroyed rmlock ${rm.lo_name}`);
 	charge_lock(rm);
-	yield* sync();
+	yield* sync_exactly();
 	KASSERT(rm.rm_owner !== curthread, `rm_wlock: recursing on ${rm.lo_name}`);
 	rm.rm_writers++;
 	if (mp_ncpus() > 1) {
 		curthread.td_pending += cost.rendezvous;
-		yield* sync();
+		yield* sync_exactly();
 	}
 	if (rm.rm_owner !== null || rm.rm_readers > 0) rm.lo_prof.contested++;
 	for (;;) {
 		yield* sync_exactly();
-		if (rm.rm_owner === null && rm.rm_readers === 0) break;
+		if (rm.rm_owner === null && rm.rm_readers === 0) {
+			// readers ahead of the clock have left already, but are not gone yet
+			const until = lock_busy_until(rm);
+			if (until === 0) break;
+			curthread.td_pending += until - own_time();
+			continue;
+		}
 		KASSERT(curthread !== hostthread, `the host cannot wait for rmlock ${rm.lo_name}`);
 		yield* turnstile_wait(rm.rm_turnstile, rm, rm.rm_owner);
 	}
 	rm.rm_owner = curthread;
 	if (rm.rm_turnstile.ts_blocked.length > 0) turnstile_claim(rm);
-	rm.lo_prof.acquisitions++;
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(rm, curthread);
+	lock_acquired(rm);
 }
 
 /** Releases the write lock. */
 export function* rm_wunlock(rm: rmlock): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	yield* sync();
+	yield* sync_exactly();
 	if (rm.rm_owner !== curthread) panic(`Lock ${rm.lo_name} not exclusively locked`);
-	if (lockstat_release.on !== null) lockstat_release.on(rm, curthread);
+	lock_released(rm);
 	rm.rm_owner = null;
 	rm.rm_writers--;
 	if (rm.waiting_priority() <= PRI_MAX_IDLE) turnstile_unlend(rm);

@@ -8,7 +8,7 @@
  * @see kern_rwlock.c; kernel.md section 11.2
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
-import { spin_grant, spin_wait } from "../sched/spin.ts";
+import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
 import {
 	advance,
 	type Blocking,
@@ -23,11 +23,16 @@ import {
 } from "../sched/thread.ts";
 import { TD_IS_RUNNING } from "../sched/ule.ts";
 import {
+	advance_to_release,
 	charge_lock,
+	lock_acquired,
+	lock_busy,
+	lock_busy_until,
 	lock_init,
 	lock_object,
-	lockstat_acquire,
-	lockstat_release,
+	lock_released,
+	lock_shared,
+	lock_unshared,
 	turnstile,
 	turnstile_broadcast,
 	turnstile_claim,
@@ -94,15 +99,13 @@ function can_read(rw: rwlock): boolean {
 function read_acquired(rw: rwlock): void {
 	rw.rw_readers++;
 	curthread.td_rw_rlocks++;
-	rw.lo_prof.acquisitions++;
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(rw, curthread);
+	lock_shared(rw);
 }
 
 function write_acquired(rw: rwlock): void {
 	rw.rw_writer = curthread;
-	rw.lo_prof.acquisitions++;
 	if (rw.lo_waiters && rw.blocks()) turnstile_claim(rw);
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(rw, curthread);
+	lock_acquired(rw);
 }
 
 /** Takes a read lock. */
@@ -113,7 +116,7 @@ export function rw_rlock(rw: rwlock): Blocking<void> {
 }
 
 function rw_rlock_now(rw: rwlock): Blocking<void> {
-	if (!can_read(rw)) return rw_rlock_contested(rw);
+	if (!can_read(rw) || lock_busy(rw)) return rw_rlock_contested(rw);
 	read_acquired(rw);
 	return DONE;
 }
@@ -124,7 +127,11 @@ function* rw_rlock_contested(rw: rwlock): Blocking<void> {
 	rw.lo_prof.contested++;
 	for (;;) {
 		yield* sync_exactly();
-		if (can_read(rw)) break;
+		if (can_read(rw)) {
+			if (!lock_busy(rw)) break;
+			yield* spin_until(rw, rw.lo_until);
+			continue;
+		}
 		const owner: thread | null = rw.rw_writer;
 		if (owner !== null && TD_IS_RUNNING(owner)) yield* spin_wait(rw);
 		else yield* turnstile_wait(rw.rw_shared, rw, owner);
@@ -141,7 +148,7 @@ export function rw_wlock(rw: rwlock): Blocking<void> {
 }
 
 function rw_wlock_now(rw: rwlock): Blocking<void> {
-	if (rw.rw_writer !== null || rw.rw_readers > 0) return rw_wlock_contested(rw);
+	if (rw.rw_writer !== null || rw.rw_readers > 0 || lock_busy_until(rw) > 0) return rw_wlock_contested(rw);
 	write_acquired(rw);
 	return DONE;
 }
@@ -156,7 +163,12 @@ function* rw_wlock_contested(rw: rwlock): Blocking<void> {
 	rw.lo_prof.contested++;
 	for (;;) {
 		yield* sync_exactly();
-		if (rw.rw_writer === null && rw.rw_readers === 0) break;
+		if (rw.rw_writer === null && rw.rw_readers === 0) {
+			const until = lock_busy_until(rw);
+			if (until === 0) break;
+			yield* spin_until(rw, until);
+			continue;
+		}
 		const owner: thread | null = rw.rw_writer;
 		if (owner !== null && TD_IS_RUNNING(owner)) yield* spin_wait(rw);
 		else yield* turnstile_wait(rw.rw_exclusive, rw, owner);
@@ -168,7 +180,7 @@ function* rw_wlock_contested(rw: rwlock): Blocking<void> {
 export function* rw_try_wlock(rw: rwlock): Blocking<boolean> {
 	charge_lock(rw);
 	yield* sync();
-	if (rw.rw_writer !== null || rw.rw_readers > 0) return false;
+	if (rw.rw_writer !== null || rw.rw_readers > 0 || lock_busy_until(rw) > 0) return false;
 	write_acquired(rw);
 	return true;
 }
@@ -182,14 +194,14 @@ function wake_next(rw: rwlock): void {
 /** Releases a read lock. */
 export function rw_runlock(rw: rwlock): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? rw_runlock_now(rw) : later(rw_runlock_now, rw);
+	return advance_to_release(rw) ? rw_runlock_now(rw) : later(rw_runlock_now, rw);
 }
 
 function rw_runlock_now(rw: rwlock): Blocking<void> {
 	if (rw.rw_readers === 0) panic(`Lock ${rw.lo_name} not read locked`);
 	rw.rw_readers--;
 	curthread.td_rw_rlocks--;
-	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
+	lock_unshared(rw);
 	if (rw.rw_readers === 0 && rw.lo_waiters && rw.waited_for()) wake_next(rw);
 	return curthread.td_owepreempt ? sync() : DONE;
 }
@@ -197,7 +209,7 @@ function rw_runlock_now(rw: rwlock): Blocking<void> {
 /** Releases the write lock. */
 export function rw_wunlock(rw: rwlock): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	return advance() ? rw_wunlock_now(rw) : later(rw_wunlock_now, rw);
+	return advance_to_release(rw) ? rw_wunlock_now(rw) : later(rw_wunlock_now, rw);
 }
 
 function rw_wunlock_now(rw: rwlock): Blocking<void> {
@@ -206,7 +218,7 @@ function rw_wunlock_now(rw: rwlock): Blocking<void> {
 		rw.rw_recurse--;
 		return DONE;
 	}
-	if (lockstat_release.on !== null) lockstat_release.on(rw, curthread);
+	lock_released(rw);
 	rw.rw_writer = null;
 	if (rw.lo_waiters && rw.waited_for()) {
 		turnstile_unlend(rw);

@@ -8,15 +8,19 @@
  */
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
-import { spin_grant, spin_wait } from "../sched/spin.ts";
-import { type Blocking, cost, curthread, hostthread, sync_exactly, type thread } from "../sched/thread.ts";
+import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
+import { type Blocking, cost, curthread, hostthread, sync, sync_exactly, type thread } from "../sched/thread.ts";
 import { TD_IS_RUNNING } from "../sched/ule.ts";
 import {
 	charge_lock,
+	lock_acquired,
+	lock_busy,
+	lock_busy_until,
 	lock_init,
 	lock_object,
-	lockstat_acquire,
-	lockstat_release,
+	lock_released,
+	lock_shared,
+	lock_unshared,
 	turnstile,
 	turnstile_broadcast,
 	turnstile_wait,
@@ -88,49 +92,68 @@ function* sleep_for(lock: sx, queue: turnstile): Blocking<void> {
 	}
 }
 
+function can_share(lock: sx): boolean {
+	if (lock.sx_owner !== null) return false;
+	return !lock.lo_waiters || lock.sx_exclusiveq.ts_blocked.length === 0 || curthread.td_sx_slocks > 0;
+}
+
+function shared_acquired(lock: sx): void {
+	lock.sx_sharers++;
+	curthread.td_sx_slocks++;
+	lock_shared(lock);
+}
+
 /** Takes a shared lock. */
 export function* sx_slock(lock: sx): Blocking<void> {
 	if (!lock.lo_initialised) panic(`sx_slock() of destroyed sx ${lock.lo_name}`);
 	charge_lock(lock);
-	yield* sync_exactly();
+	yield* sync();
 	KASSERT(lock.sx_owner !== curthread, `sx_slock: xlock already held for ${lock.lo_name}`);
-	let waited = false;
-	while (
-		lock.sx_owner !== null ||
-		(lock.lo_waiters && lock.sx_exclusiveq.ts_blocked.length > 0 && curthread.td_sx_slocks === 0)
-	) {
-		KASSERT(curthread !== hostthread, `the host cannot wait for sx ${lock.lo_name}`);
-		if (!waited) lock.lo_prof.contested++;
-		waited = true;
-		yield* sleep_for(lock, lock.sx_sharedq);
+	if (!can_share(lock) || lock_busy(lock)) yield* sx_slock_contested(lock);
+	else shared_acquired(lock);
+}
+
+function* sx_slock_contested(lock: sx): Blocking<void> {
+	KASSERT(curthread !== hostthread, `the host cannot wait for sx ${lock.lo_name}`);
+	lock.lo_prof.contested++;
+	for (;;) {
+		yield* sync_exactly();
+		if (!can_share(lock)) yield* sleep_for(lock, lock.sx_sharedq);
+		else if (lock_busy(lock)) yield* spin_until(lock, lock.lo_until);
+		else break;
 	}
-	lock.sx_sharers++;
-	curthread.td_sx_slocks++;
-	if (waited) spin_grant(lock); // others may come in as well
-	lock.lo_prof.acquisitions++;
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(lock, curthread);
+	shared_acquired(lock);
+	spin_grant(lock); // others may come in as well
 }
 
 /** Takes the exclusive lock. */
 export function* sx_xlock(lock: sx): Blocking<void> {
 	if (!lock.lo_initialised) panic(`sx_xlock() of destroyed sx ${lock.lo_name}`);
 	charge_lock(lock);
-	yield* sync_exactly();
+	yield* sync();
 	if (lock.sx_owner === curthread) {
 		KASSERT((lock.sx_flags & SX_RECURSE) !== 0, `_sx_xlock_hard: recursed on non-recursive sx ${lock.lo_name}`);
 		lock.sx_recurse++;
 		return;
 	}
-	let waited = false;
-	while (lock.sx_owner !== null || lock.sx_sharers > 0) {
-		KASSERT(curthread !== hostthread, `the host cannot wait for sx ${lock.lo_name}`);
-		if (!waited) lock.lo_prof.contested++;
-		waited = true;
-		yield* sleep_for(lock, lock.sx_exclusiveq);
-	}
+	if (lock.sx_owner !== null || lock.sx_sharers > 0 || lock_busy_until(lock) > 0) yield* sx_xlock_contested(lock);
 	lock.sx_owner = curthread;
-	lock.lo_prof.acquisitions++;
-	if (lockstat_acquire.on !== null) lockstat_acquire.on(lock, curthread);
+	lock_acquired(lock);
+}
+
+function* sx_xlock_contested(lock: sx): Blocking<void> {
+	KASSERT(curthread !== hostthread, `the host cannot wait for sx ${lock.lo_name}`);
+	lock.lo_prof.contested++;
+	for (;;) {
+		yield* sync_exactly();
+		if (lock.sx_owner !== null || lock.sx_sharers > 0) {
+			yield* sleep_for(lock, lock.sx_exclusiveq);
+			continue;
+		}
+		const until = lock_busy_until(lock);
+		if (until === 0) return;
+		yield* spin_until(lock, until);
+	}
 }
 
 function wake_next(lock: sx): void {
@@ -142,26 +165,26 @@ function wake_next(lock: sx): void {
 /** Releases a shared lock. */
 export function* sx_sunlock(lock: sx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	yield* sync_exactly();
+	yield* sync();
 	if (lock.sx_sharers === 0) panic(`Lock ${lock.lo_name} not share locked`);
 	lock.sx_sharers--;
 	curthread.td_sx_slocks--;
-	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
+	lock_unshared(lock);
 	if (lock.sx_sharers === 0 && lock.lo_waiters && lock.waited_for()) wake_next(lock);
-	if (curthread.td_owepreempt) yield* sync_exactly();
+	if (curthread.td_owepreempt) yield* sync();
 }
 
 /** Releases the exclusive lock. */
 export function* sx_xunlock(lock: sx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	yield* sync_exactly();
+	yield* sync();
 	if (lock.sx_owner !== curthread) panic(`Lock ${lock.lo_name} not exclusively locked`);
 	if (lock.sx_recurse > 0) {
 		lock.sx_recurse--;
 		return;
 	}
-	if (lockstat_release.on !== null) lockstat_release.on(lock, curthread);
+	lock_released(lock);
 	lock.sx_owner = null;
 	if (lock.lo_waiters && lock.waited_for()) wake_next(lock);
-	if (curthread.td_owepreempt) yield* sync_exactly();
+	if (curthread.td_owepreempt) yield* sync();
 }

@@ -22,14 +22,25 @@ const VIEW_THRESHOLD = 64;
 
 /** 32-bit views of packet storage, made once for each mbuf or cluster; a memo, it holds no state of any kernel */
 const views = new WeakMap<Uint8Array, Int32Array>();
+/** of storage that does not begin at a whole word */
+const NO_VIEW = new Int32Array(0);
 
 function view_of(buf: Uint8Array): Int32Array {
 	let view = views.get(buf);
 	if (view === undefined) {
-		view = new Int32Array(buf.buffer, buf.byteOffset, buf.length >> 2);
+		view = (buf.byteOffset & 3) === 0 ? new Int32Array(buf.buffer, buf.byteOffset, buf.length >> 2) : NO_VIEW;
 		views.set(buf, view);
 	}
 	return view;
+}
+
+/** in_sum, byte by byte. */
+function in_sum_bytes(buf: Uint8Array, off: number, end: number): number {
+	let sum = 0;
+	let i = off;
+	for (; i + 1 < end; i += 2) sum += (buf[i] << 8) | buf[i + 1];
+	if (i < end) sum += buf[i] << 8;
+	return fold(sum);
 }
 
 /** Folds carries back in until 16 bits are left. */
@@ -46,35 +57,34 @@ function swap(sum: number): number {
 /** The folded sum of `len` bytes, the first of which is the high half of a word. */
 export function in_sum(buf: Uint8Array, off: number, len: number): number {
 	const end = off + len;
-	if (len < VIEW_THRESHOLD || (buf.byteOffset & 3) !== 0) {
-		let sum = 0;
-		let i = off;
-		for (; i + 1 < end; i += 2) sum += (buf[i] << 8) | buf[i + 1];
-		if (i < end) sum += buf[i] << 8;
-		return fold(sum);
-	}
-	// little-endian words at even offsets
-	let low = 0;
-	let high = 0;
-	let i = off;
-	for (; (i & 3) !== 0; i++) low += (i & 1) === 0 ? buf[i] : buf[i] << 8;
+	if (len < VIEW_THRESHOLD) return in_sum_bytes(buf, off, end);
 	const view = view_of(buf);
+	if (view === NO_VIEW) return in_sum_bytes(buf, off, end);
+	// bytes before the first whole word and after the last, then of the words their sum, without its carries, and that of their upper halves
+	let rest = 0;
+	let i = off;
+	for (; (i & 3) !== 0; i++) rest += (i & 1) === 0 ? buf[i] : buf[i] << 8;
 	const last = end >> 2;
 	let w = i >> 2;
+	let words = 0;
+	let high = 0;
 	for (; w < last - 3; w += 4) {
 		const a = view[w];
 		const b = view[w + 1];
 		const c = view[w + 2];
 		const d = view[w + 3];
-		low += (a & 0xffff) + (b & 0xffff) + (c & 0xffff) + (d & 0xffff);
-		high += (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16);
+		words = (words + a + b + c + d) | 0;
+		high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
 	}
 	for (; w < last; w++) {
 		const a = view[w];
-		low += (a & 0xffff) + (a >>> 16);
+		words = (words + a) | 0;
+		high = (high + (a >>> 16)) | 0;
 	}
-	for (i = w << 2; i < end; i++) low += (i & 1) === 0 ? buf[i] : buf[i] << 8;
-	const sum = fold(low + high);
+	for (i = w << 2; i < end; i++) rest += (i & 1) === 0 ? buf[i] : buf[i] << 8;
+	// up to 128 kB the lower halves add up to less than 2^32, so the carries are not missed
+	const low = (words - (high << 16)) >>> 0;
+	const sum = fold(rest + low + high);
 	return (off & 1) === 0 ? swap(sum) : sum;
 }
 

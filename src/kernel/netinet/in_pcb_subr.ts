@@ -7,6 +7,7 @@ import { ENOBUFS, type Errno } from "../errno.ts";
 import { crfree, crhold } from "../jail/ucred.ts";
 import { refcount_acquire, refcount_init, refcount_release } from "../lock/atomic.ts";
 import { NET_EPOCH_CALL } from "../lock/epoch.ts";
+import { lock_renew } from "../lock/lock.ts";
 import { MTX_DEF, MTX_RECURSE, mtx_destroy, mtx_init } from "../lock/mutex.ts";
 import { RW_RECURSE, rw_destroy, rw_init_flags } from "../lock/rwlock.ts";
 import { m_freem } from "../mbuf/mbuf.ts";
@@ -82,7 +83,7 @@ export function in_pcbinfo_destroy(pcbinfo: inpcbinfo): void {
 /** A block from the zone still carries what its last owner left in it. */
 function in_pcbclear(inp: inpcb): void {
 	// an item of this CPU's cache, so it was this CPU that had it last, whoever had the object that stands for it: see uma.ts
-	inp.inp_lock.lo_lastcpu = -1;
+	lock_renew(inp.inp_lock);
 	inp.inp_hash_next = null;
 	inp.inp_hash_prev = null;
 	inp.inp_hash_bucket = -1;

@@ -10,7 +10,7 @@ import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
 import { type Release, type ReleaseTraits, releaseTraits } from "../release.ts";
 import { type Priorities, prioritiesOf } from "./priority.ts";
-import { type Blocking, charge, curthread, set_machine, thread } from "./thread.ts";
+import { type Blocking, charge, curthread, own_time, set_machine, thread } from "./thread.ts";
 
 export interface KernelOptions {
 	readonly release?: Release;
@@ -177,7 +177,7 @@ export function ticks(): number {
 
 /** Time since boot as the running thread sees it, ns. */
 export function sbinuptime(): number {
-	return curkernel.machine.events.now + curthread.td_pending;
+	return own_time();
 }
 
 /** Time since boot as of the last tick, ns: cheap and coarse. */

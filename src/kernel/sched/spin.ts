@@ -4,24 +4,38 @@
  * @see kern_mutex.c __mtx_lock_sleep, _mtx_lock_spin_cookie
  */
 import { curkernel, KERNEL_GLOBAL } from "./kernel.ts";
-import { type Blocking, type Contested, cost, curthread, hostthread, type thread } from "./thread.ts";
+import { type Blocking, type Contested, cost, curthread, hostthread, own_time, type thread } from "./thread.ts";
 import { pcpu_find } from "./ule.ts";
 
 /** all threads that spin now */
 const spinning = KERNEL_GLOBAL((): thread[] => []);
 
-/**
- * Spins until the lock is released or its owner leaves its CPU. Call right after a sync; on return the clock has caught up
- * and the attempt is paid for, so the caller tries at once. Nothing can come between the grant and the attempt.
- */
-export function* spin_wait(lock: Contested): Blocking<void> {
-	const td = curthread;
+function spin_begin(td: thread, lock: Contested): void {
 	td.td_spinning = true;
 	td.td_spin_since = curkernel.machine.events.now;
 	lock.spinners.push(td);
 	lock.lo_waiters = true;
 	td.td_spinlock = lock;
 	spinning().push(td);
+}
+
+/**
+ * Spins until the lock is released or its owner leaves its CPU. Call right after a sync; on return the clock has caught up
+ * and the attempt is paid for, so the caller tries at once. Nothing can come between the grant and the attempt.
+ */
+export function* spin_wait(lock: Contested): Blocking<void> {
+	spin_begin(curthread, lock);
+	yield;
+}
+
+/** As spin_wait, for a lock that a thread ahead of the clock has released already, at `time` ns. */
+export function* spin_until(lock: Contested, time: number): Blocking<void> {
+	const td = curthread;
+	spin_begin(td, lock);
+	if (lock.granted === null) {
+		lock.granted = td;
+		spin_wake(td, time);
+	}
 	yield;
 }
 
@@ -32,16 +46,19 @@ export function spin_grant(lock: Contested): void {
 	const pick = chooser !== null && lock.spinners.length > 1 ? chooser.choose("waiter", lock.spinners.length) : 0;
 	const td = lock.spinners[pick];
 	lock.granted = td;
-	spin_wake(td);
+	spin_wake(td, releaser_time());
 }
 
-function spin_wake(td: thread): void {
-	const events = curkernel.machine.events;
+function releaser_time(): number {
+	return curthread === hostthread ? curkernel.machine.events.now : own_time();
+}
+
+/** Lets a spinner look again, at what happens at `time`. */
+function spin_wake(td: thread, time: number): void {
 	const pc = pcpu_find(td.td_cpu);
 	if (pc.stretch.scheduled) return;
-	const releaser_ahead = curthread === hostthread ? 0 : curthread.td_pending;
-	const seen = Math.max(events.now + releaser_ahead + cost.line_transfer, pc.intr_end);
-	events.schedule(pc.stretch, seen + cost.lock_delay + cost.atomic);
+	const seen = Math.max(time + cost.line_transfer, pc.intr_end);
+	curkernel.machine.events.schedule(pc.stretch, seen + cost.lock_delay + cost.atomic);
 }
 
 /** The spinner stops spinning, whatever the reason, and its time is booked. */
@@ -68,5 +85,5 @@ export function spin_abandon(td: thread): void {
 
 /** A thread left its CPU: those that spin on locks it holds now, whoever held them before, must look again and will block. */
 export function spin_owner_left(owner: thread): void {
-	for (const td of spinning()) if ((td.td_spinlock as Contested).owner() === owner) spin_wake(td);
+	for (const td of spinning()) if ((td.td_spinlock as Contested).owner() === owner) spin_wake(td, releaser_time());
 }

@@ -10,6 +10,7 @@
  */
 import type { Costs } from "../../machine/cost/costs.ts";
 import type { Cpu } from "../../machine/cpu.ts";
+import type { EventQueue } from "../../machine/event.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
 import { wide_fields } from "../../machine/shape.ts";
@@ -125,6 +126,7 @@ export let curthread: thread = hostthread;
 export let cost: Costs;
 
 let machine: Machine;
+let clock: EventQueue;
 let cpu: Cpu;
 let jitter: RandomStream;
 let jitter_permille = 0;
@@ -138,11 +140,13 @@ export function set_curthread(td: thread, on: Cpu): void {
 /** The kernel's: says whose clock and costs are in force. */
 export function set_machine(m: Machine): void {
 	machine = m;
+	clock = m.events;
 	cost = m.costs;
 	cpu = m.cpus[0];
 	jitter = m.random.stream("jitter");
 	jitter_permille = m.profile.jitter_permille;
 	lead_ns = m.lead_ns;
+	unseen_lead_ns = lead_ns === 0 ? 0 : Math.max(lead_ns, cost.ipi_latency);
 	curthread = hostthread;
 	hostthread.td_pending = 0;
 }
@@ -150,6 +154,11 @@ export function set_machine(m: Machine): void {
 /** CPU the running thread is on. */
 export function curcpu(): number {
 	return cpu.id;
+}
+
+/** The running thread's own time, ns since boot: what the machine's clock will say when it has caught up. */
+export function own_time(): number {
+	return clock.now + curthread.td_pending;
 }
 
 /** Advances the running thread's own clock by `ns` (an integer). */
@@ -172,11 +181,13 @@ export function done<T>(value: T): Blocking<T> {
 
 /** how far ahead of the machine's clock a thread may be when it touches something shared, ns; 0 for never */
 let lead_ns = 0;
+/** the same when it does what no other CPU can see, ns */
+let unseen_lead_ns = 0;
 
 /**
  * Makes sure that the running thread may touch shared things: that the machine's clock is not further behind its own than
- * one cache line needs to travel, and that no preemption is owed. Two CPUs acting on one line within that time have no order
- * in hardware either, so what such a thread does may be seen as much too early, but by no more.
+ * the machine's lead, and that no preemption is owed. What such a thread does may be seen as much too early, but by no more; and
+ * locks see to it that nobody has one while another does, whatever the order they came in, see lock_busy.
  *
  * @returns true if so; false if something else is due first: the caller must `yield` at once, and is exactly up to date when it
  * is resumed
@@ -184,6 +195,16 @@ let lead_ns = 0;
 export function advance(): boolean {
 	const td = curthread;
 	if (td.td_pending <= lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) return true;
+	return catch_up();
+}
+
+/**
+ * As advance, for what no other CPU can see: only an interrupt could tell, and none is here sooner than an IPI takes. One that is
+ * under way already may find done what was to be done up to so much later.
+ */
+export function advance_unseen(): boolean {
+	const td = curthread;
+	if (td.td_pending <= unseen_lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) return true;
 	return catch_up();
 }
 
@@ -207,10 +228,9 @@ export function catch_up(): boolean {
 		pending += more;
 		td.td_pending = pending;
 	}
-	const events = machine.events;
-	const then = events.now + pending;
-	if (then >= events.nextTime || then > machine.horizon) return false;
-	events.now = then;
+	const then = clock.now + pending;
+	if (then >= clock.nextTime || then > machine.horizon) return false;
+	clock.now = then;
 	td.td_pending = 0;
 	td.td_runtime += pending;
 	cpu.busy_ns += pending;

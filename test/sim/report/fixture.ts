@@ -8,6 +8,7 @@ import { planReport, type ReportData, reportJobs, summariseReport } from "../../
 import type { Sensitivity } from "../../../sim/report/sensitivity.ts";
 import type { RunResult } from "../../../sim/result.ts";
 import type { Activity, Segment, Stretch } from "../../../sim/stretch.ts";
+import { LEAD_NS } from "../../../src/machine/lead.ts";
 import { findProfile } from "../../../src/machine/profile.ts";
 
 /** How far each seed is from the others; the fifth is the odd one out. */
@@ -69,7 +70,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 		release: options.release,
 		generation: options.generation,
 		costs: options.costs,
-		lead_ns: options.lead_ns ?? 42,
+		lead_ns: options.lead_ns ?? LEAD_NS,
 		epair: options.epair,
 		seed,
 		protocol: options.udp ? "udp" : "tcp",

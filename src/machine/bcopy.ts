@@ -1,8 +1,8 @@
 /** At most so many bytes are copied one by one: for more, the view that `set` needs is made sooner. */
-const SHORT = 128;
+const SHORT = 32;
 
 /** Named once: to find them in the prototype of a typed array, each time, takes the host as long as a short copy does. */
-const { copyWithin, set, subarray } = Uint8Array.prototype;
+const { copyWithin, fill, set, subarray } = Uint8Array.prototype;
 
 /**
  * Copies `len` bytes from `src[from]` on to `dst[to]` on. The two may be one buffer, and what is copied may overlap.
@@ -33,4 +33,11 @@ export function bcopy(src: Uint8Array, from: number, dst: Uint8Array, to: number
 		dst[to + 3] = d;
 	}
 	for (; from < end; from++, to++) dst[to] = src[from];
+}
+
+/** Sets `len` bytes from `buf[off]` on to zero. @see bzero(3) */
+export function bzero(buf: Uint8Array, off: number, len: number): void {
+	const end = off + len;
+	if (len > SHORT) fill.call(buf, 0, off, end);
+	else for (; off < end; off++) buf[off] = 0;
 }

@@ -12,6 +12,7 @@
  */
 import { chacha20 } from "@noble/ciphers/chacha.js";
 import { cost_only, KASSERT, KERNEL_GLOBAL } from "../../kernel/sched/kernel.ts";
+import { bzero } from "../../machine/bcopy.ts";
 import { AEAD_TAG_LEN, host_aead } from "../aead_backend.ts";
 import { crypto_buffer_cursor, crypto_cursor_assign, crypto_cursor_copyback, crypto_cursor_copydata } from "./criov.ts";
 
@@ -70,7 +71,7 @@ export function aead_seal(
 	tag: Uint8Array,
 ): void {
 	if (cost_only()) {
-		tag.fill(0);
+		bzero(tag, 0, AEAD_TAG_LEN);
 		return;
 	}
 	if (is_one_piece(src, dst, len, tag_follows)) {

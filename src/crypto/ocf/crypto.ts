@@ -41,6 +41,7 @@ import {
 	taskqueue_enqueue,
 	taskqueue_start_threads,
 } from "../../kernel/taskqueue/taskqueue.ts";
+import { bzero } from "../../machine/bcopy.ts";
 import { check_csp, crp_sanity } from "./check.ts";
 import {
 	CRYPTO_ASYNC_ORDERED,
@@ -339,8 +340,8 @@ export function crypto_initreq(crp: cryptop, cses: crypto_session): void {
 	crp.crp_aad = null;
 	crp.crp_aad_start = 0;
 	crp.crp_aad_length = 0;
-	crp.crp_esn.fill(0);
-	crp.crp_iv.fill(0);
+	bzero(crp.crp_esn, 0, crp.crp_esn.length);
+	bzero(crp.crp_iv, 0, crp.crp_iv.length);
 	crp.crp_iv_start = 0;
 	crp.crp_payload_start = 0;
 	crp.crp_payload_output_start = 0;

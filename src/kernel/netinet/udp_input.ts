@@ -5,6 +5,7 @@
  *
  * @see udp_usrreq.c udp_input, udp_append, udp_ctlinput
  */
+import { bzero } from "../../machine/bcopy.ts";
 import type { Errno } from "../errno.ts";
 import {
 	CSUM_DATA_VALID,
@@ -154,7 +155,7 @@ function udp_cksum(m: mbuf, len: number): number {
 	const low = in_get32(buf, ip + 4);
 	const ttl = buf[ip + IP_TTL_OFF];
 	const ip_sum = in_get16(buf, ip + 10);
-	buf.fill(0, ip, ip + 9);
+	bzero(buf, ip, 9);
 	in_put16(buf, ip + 10, len);
 	const sum = in_cksum(m, len + IP_HDR_LEN);
 	in_put16(buf, ip, high >>> 16);

@@ -4,6 +4,7 @@
  *
  * @see sys/socket.h CMSG_x; uipc_sockbuf.c sbcreatecontrol
  */
+import { bcopy, bzero } from "../../machine/bcopy.ts";
 import { M_NOWAIT, MCLBYTES, MLEN, MT_CONTROL, m_clget, m_freem, m_get, type mbuf } from "../mbuf/mbuf.ts";
 
 /** size of the header with its padding: where the data begins */
@@ -59,11 +60,11 @@ export function sbcreatecontrol(p: Uint8Array | null, size: number, type: number
 	}
 	const buf = m.m_buf;
 	const at = m.m_data;
-	buf.fill(0, at, at + space);
+	bzero(buf, at, space);
 	put_le32(buf, at, CMSG_LEN(size));
 	put_le32(buf, at + 4, level);
 	put_le32(buf, at + 8, type);
-	if (p !== null) buf.set(p.length === size ? p : p.subarray(0, size), at + CMSG_HDR);
+	if (p !== null) bcopy(p, 0, buf, at + CMSG_HDR, size);
 	m.m_len = space;
 	return m;
 }

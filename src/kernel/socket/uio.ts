@@ -6,6 +6,7 @@
  *
  * @see sys/uio.h, kern_subr.c
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import { cost_only, KASSERT } from "../sched/kernel.ts";
 import { charge_bytes, cost } from "../sched/thread.ts";
 
@@ -37,8 +38,8 @@ export function uiomove(buf: Uint8Array, off: number, n: number, u: uio): void {
 	if (!(u.uio_filler && cost_only())) {
 		const user = u.uio_buf;
 		const at = u.uio_offset;
-		if (u.uio_rw === UIO_READ) user.set(buf.subarray(off, off + n), at);
-		else buf.set(user.subarray(at, at + n), off);
+		if (u.uio_rw === UIO_READ) bcopy(buf, off, user, at, n);
+		else bcopy(user, at, buf, off, n);
 	}
 	u.uio_offset += n;
 	u.uio_resid -= n;

@@ -17,9 +17,9 @@ const POLICIES = ["all-cpus", "round-robin"] as const;
 
 const named = (lead: string | null): string => lead ?? "usual";
 
-/** Acquisitions of locks called `names` that had to wait, per cent. */
-function contested(run: RunResult, names: readonly string[]): number {
-	const locks = run.locks.filter(({ name }) => names.includes(name));
+/** Acquisitions of locks called `names`, or of all, that had to wait, per cent. */
+function contested(run: RunResult, names: readonly string[] | null): number {
+	const locks = run.locks.filter(({ name }) => names?.includes(name) ?? true);
 	const sum = (field: "contested" | "acquisitions"): number => locks.reduce((total, lock) => total + lock[field], 0);
 	return (100 * sum("contested")) / Math.max(1, sum("acquisitions"));
 }
@@ -29,7 +29,10 @@ const RESULTS: readonly [string, number, (run: RunResult) => number][] = [
 	["Gb/s", 2, (run) => run.throughput_bps / 1e9],
 	["switches per useful task", 2, (run) => run.context_switches / run.tasks_useful],
 	["spinning, % of busy", 2, (run) => (100 * run.cpu_spin_ns) / run.cpu_busy_ns],
+	["locks contested, %", 2, (run) => contested(run, null)],
 	["so_rcv contested, %", 2, (run) => contested(run, ["so_rcv"])],
+	["so_snd contested, %", 2, (run) => contested(run, ["so_snd"])],
+	["wg_tqg contested, %", 2, (run) => contested(run, ["wg_tqg taskqueue"])],
 	["encp, decp contested, %", 2, (run) => contested(run, ["encp", "decp"])],
 ];
 

@@ -70,7 +70,7 @@ export interface RunOptions {
 	readonly cost_only: boolean;
 	/** constants of the cost model that differ from the machine's own */
 	readonly costs: CostValues;
-	/** how far ahead of the clock a thread may act on shared memory, ns; null for the way of a cache line */
+	/** how far ahead of the clock a thread may act on shared memory, ns; null for LEAD_NS */
 	readonly lead_ns: number | null;
 }
 

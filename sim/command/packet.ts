@@ -15,7 +15,7 @@ interface PacketFlags extends CommonFlags {
 }
 
 async function packetAction(number: string | undefined, flags: PacketFlags): Promise<void> {
-	const options = parseRunOptions(flags);
+	const options = parseRunOptions({ lead: "0ns", ...flags });
 	const bytes = flags.bytes === undefined ? DEFAULT_BYTES : parseInteger("--bytes", flags.bytes, 0, BYTES_MAX);
 	const { parseSelector } = await import("../packet/select.ts");
 	const selector = parseSelector(number, flags.first);
@@ -52,7 +52,7 @@ export function addPacket(root: Command): void {
 		.addHelpText(
 			"after",
 			`
-A thread may act up to one cache line's transfer (50 ns) ahead of the clock, so a wait may come out that much below zero.
+Every access of every CPU is in order, as with --lead 0ns elsewhere. With a longer lead a wait may come out that much below zero.
 "busy" in a wait is the thread that is waited for, at work on something else or on getting hold of the packet.
 
 Examples:

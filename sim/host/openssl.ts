@@ -15,6 +15,10 @@ import {
 } from "node:crypto";
 import { AEAD_TAG_LEN, type aead_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { set_host_x25519, type x25519_backend } from "../../src/crypto/curve25519/x25519_backend.ts";
+import { span } from "../../src/machine/bcopy.ts";
+
+/** named once, see bcopy.ts */
+const { set } = Uint8Array.prototype;
 
 const CIPHER = "chacha20-poly1305";
 const CIPHER_OPTIONS: CipherGCMOptions = { authTagLength: AEAD_TAG_LEN };
@@ -25,25 +29,25 @@ export const opensslAead: aead_backend = {
 	seal(key, nonce12, aad, buf, off, len, out, outoff) {
 		const cipher = createCipheriv(CIPHER, key, nonce12, CIPHER_OPTIONS);
 		if (aad !== null) cipher.setAAD(aad, { plaintextLength: len });
-		out.set(cipher.update(buf.subarray(off, off + len)), outoff);
+		set.call(out, cipher.update(span(buf, off, off + len)), outoff);
 		cipher.final();
-		out.set(cipher.getAuthTag(), outoff + len);
+		set.call(out, cipher.getAuthTag(), outoff + len);
 	},
 
 	open(key, nonce12, aad, buf, off, len, out, outoff) {
 		if (len < AEAD_TAG_LEN) return false;
 		const end = off + len - AEAD_TAG_LEN;
 		const decipher = createDecipheriv(CIPHER, key, nonce12, CIPHER_OPTIONS);
-		decipher.setAuthTag(buf.subarray(end, off + len));
+		decipher.setAuthTag(span(buf, end, off + len));
 		if (aad !== null) decipher.setAAD(aad, { plaintextLength: end - off });
 		// what update returns is not authentic yet, so it may not reach the caller before final has agreed
-		const plain = decipher.update(buf.subarray(off, end));
+		const plain = decipher.update(span(buf, off, end));
 		try {
 			decipher.final();
 		} catch {
 			return false;
 		}
-		out.set(plain, outoff);
+		set.call(out, plain, outoff);
 		return true;
 	},
 };

@@ -3,7 +3,7 @@
  *
  * It begins with the function that makes the packet and ends when the last one has dealt with it: a segment is in the
  * receiver's socket buffer then. Stretches of work and of waiting follow one another without gap, so they add up to the
- * whole. A thread may act up to one cache line's transfer ahead of the clock, so a wait can come out that much too short.
+ * whole. A thread may act up to the run's lead ahead of the clock, so a wait can come out that much too short.
  */
 import type { thread } from "../../src/kernel/sched/thread.ts";
 import type { Path } from "../profile/path.ts";

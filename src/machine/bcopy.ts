@@ -1,8 +1,13 @@
-/** At most so many bytes are copied one by one: for more, the view that `set` needs is made sooner. */
+/** At most so many bytes are copied or cleared one by one: for more, the host's own function is sooner done. */
 const SHORT = 32;
 
-/** Named once: to find them in the prototype of a typed array, each time, takes the host as long as a short copy does. */
+/** Named once: to find them in the prototype of typed arrays, each time, takes the host as long as a short copy does. */
 const { copyWithin, fill, set, subarray } = Uint8Array.prototype;
+
+/** The bytes of `buf` from `from` up to `to`, not a copy: buf.subarray(from, to). */
+export function span(buf: Uint8Array, from: number, to: number): Uint8Array {
+	return subarray.call(buf, from, to) as Uint8Array;
+}
 
 /**
  * Copies `len` bytes from `src[from]` on to `dst[to]` on. The two may be one buffer, and what is copied may overlap.
@@ -18,7 +23,7 @@ export function bcopy(src: Uint8Array, from: number, dst: Uint8Array, to: number
 		return;
 	}
 	if (len > SHORT) {
-		set.call(dst, subarray.call(src, from, from + len), to);
+		set.call(dst, span(src, from, from + len), to);
 		return;
 	}
 	const end = from + len;

@@ -36,18 +36,18 @@ describe("5 ms of one TCP stream after 5 ms", () => {
 			].join("  "),
 		);
 		expect(lines.join("\n")).toMatchInlineSnapshot(`
-			" 2  own   all-cpus     52.1 %  0.615 Gb/s    1072     29045  3f2d7927ef61b131
-			 2  own   round-robin  93.2 %  0.731 Gb/s     429     22066  be43446ee674f356
-			 2  ossl  all-cpus     60.5 %  1.335 Gb/s     788     38636  52b6dccf7af43c75
-			 2  ossl  round-robin  93.6 %  1.353 Gb/s    1211     49809  afe1e25f79500588
-			 8  own   all-cpus     12.8 %  0.810 Gb/s    7809    119754  f391b61dbbfc4e76
-			 8  own   round-robin  63.4 %  2.222 Gb/s    2729     87003  f3e599084ee67c02
-			 8  ossl  all-cpus     12.9 %  1.237 Gb/s   12431    160917  e6a515f3b7680a18
-			 8  ossl  round-robin  72.4 %  1.946 Gb/s    2502     90141  f68fde67686f2537
-			16  own   all-cpus      5.5 %  0.746 Gb/s   15266    211657  83900ce95b193738
-			16  own   round-robin  63.5 %  2.241 Gb/s    3006     95522  b98bd546ade4cace
-			16  ossl  all-cpus      6.4 %  0.696 Gb/s   14661    222401  394b9bc7b34c8148
-			16  ossl  round-robin  65.2 %  3.874 Gb/s    5204    162353  9f031d44257d3cd1"
+			" 2  own   all-cpus     54.2 %  0.554 Gb/s    1150    165528  d86495601789a2de
+			 2  own   round-robin  92.7 %  0.762 Gb/s     550    141634  fc526f81ac3b3344
+			 2  ossl  all-cpus     49.9 %  1.386 Gb/s    1268    335596  9abc746f32c56359
+			 2  ossl  round-robin  92.4 %  1.298 Gb/s    1199    296797  dbaef3b5ce1eb899
+			 8  own   all-cpus     12.2 %  0.705 Gb/s    6152    380001  8382be61a859e8e4
+			 8  own   round-robin  67.7 %  2.114 Gb/s    2483    434363  b4956fe5d7dcedb3
+			 8  ossl  all-cpus     12.9 %  1.088 Gb/s   11575    593304  222eb66776e2ada7
+			 8  ossl  round-robin  67.6 %  2.714 Gb/s    3581    672738  849f2eb3d75869c6
+			16  own   all-cpus      5.4 %  0.661 Gb/s   14026    644304  0a65a82917dfd4ce
+			16  own   round-robin  60.3 %  3.366 Gb/s    4399    663307  6f4ab9995a7e1372
+			16  ossl  all-cpus      6.4 %  0.683 Gb/s   14440    740257  62a001d7749d62f5
+			16  ossl  round-robin  64.3 %  3.957 Gb/s    5319    825024  f689151ae07cab22"
 		`);
 	});
 

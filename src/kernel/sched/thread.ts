@@ -194,7 +194,10 @@ let unseen_lead_ns = 0;
  */
 export function advance(): boolean {
 	const td = curthread;
-	if (td.td_pending <= lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) return true;
+	if (td.td_pending <= lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) {
+		machine.ahead_events++;
+		return true;
+	}
 	return catch_up();
 }
 
@@ -204,7 +207,10 @@ export function advance(): boolean {
  */
 export function advance_unseen(): boolean {
 	const td = curthread;
-	if (td.td_pending <= unseen_lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) return true;
+	if (td.td_pending <= unseen_lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) {
+		machine.ahead_events++;
+		return true;
+	}
 	return catch_up();
 }
 

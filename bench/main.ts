@@ -68,13 +68,14 @@ async function throughput(): Promise<void> {
 				segments: bare.data_segments / bare.host_seconds,
 				packets: bare.packets / bare.host_seconds,
 				events: bare.events / bare.host_seconds,
+				fired: bare.fired / bare.host_seconds,
 				per_segment: bare.events / bare.data_segments,
 			};
 		},
 	}));
 	const medians = await interleaved(cases, ROUNDS);
 	section("One TCP stream through both tunnels, 8 CPUs, ossl, per second of host time", [
-		["", "data segments", "packets", "events", "events/segment", "segments", "1 000 000 events"],
+		["", "data segments", "packets", "events", "from the queue", "events/segment", "segments", "1 000 000 events"],
 		...targets.map(([name, , , target]) => {
 			const figures = medians.get(name)!;
 			return [
@@ -82,6 +83,7 @@ async function throughput(): Promise<void> {
 				grouped(figures.segments),
 				grouped(figures.packets),
 				grouped(figures.events),
+				grouped(figures.fired),
 				figures.per_segment.toFixed(1),
 				verdict(figures.segments, target),
 				verdict(figures.events, 1_000_000),

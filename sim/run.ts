@@ -276,6 +276,8 @@ export interface Bare {
 	/** all of these for the measured interval only */
 	readonly host_seconds: number;
 	readonly events: number;
+	/** those that came out of the queue */
+	readonly fired: number;
 	/** packets that carry payload of full size, as many as the bytes that arrived make */
 	readonly data_segments: number;
 	/** packets out of either tunnel, acknowledgements included */
@@ -292,12 +294,14 @@ export async function runBare(options: RunOptions): Promise<Bare> {
 	const bytes = run.scenario.bytesReceived;
 	const packets = run.scenario.packetsReceived;
 	const events = run.machine.event_count;
+	const { fired } = run.machine.events;
 	const began = performance.now();
 	run.pass(options.duration_ns);
 	const host_seconds = (performance.now() - began) / 1000;
 	const bare = {
 		host_seconds,
 		events: run.machine.event_count - events,
+		fired: run.machine.events.fired - fired,
 		data_segments: Math.floor((run.scenario.bytesReceived - bytes) / run.scenario.payloadSize),
 		packets: run.scenario.packetsReceived - packets,
 	};

@@ -1,15 +1,15 @@
 /**
- * `npm run bench`: what the simulator carries in a second of host time. Probes off, one core, everything but the last part
- * in this process. Cases take turns; figures are medians. `npm run bench -- quick` makes one round of each; `npm run bench -- scale`
+ * `npm run bench`: what the simulator carries in a second of host time. Probes off, one core; streams and the command in processes of
+ * their own. Cases take turns; figures are medians. `npm run bench -- quick` makes one round of each; `npm run bench -- scale`
  * measures large configurations instead, `npm run bench -- export` what it costs to look, `npm run bench -- lead` what it gives and
  * costs to let threads run ahead of the clock.
  */
 import { cpus } from "node:os";
-import { parseRunOptions, type RunOptions } from "../sim/options.ts";
+import { parseRunOptions, type RawRunOptions } from "../sim/options.ts";
 import { runBare } from "../sim/run.ts";
 import { grouped } from "../sim/units.ts";
 import { Event, EventQueue } from "../src/machine/event.ts";
-import { type Case, interleaved, loadWarning, median, runCommand, timed } from "./measure.ts";
+import { type Case, interleaved, loadWarning, median, mediansOf, runCommand, runStream, timed } from "./measure.ts";
 import { say, section } from "./output.ts";
 
 const quick = process.argv.includes("quick");
@@ -49,31 +49,21 @@ function bareQueue(): Record<string, number> {
 
 const verdict = (value: number, target: number): string => (value >= target ? "met" : `below ${grouped(target)}`);
 
-function scenario(policy: string, costOnly: boolean, n = 8): RunOptions {
-	return parseRunOptions({ policy, crypto: "ossl", cpus: String(n), duration: quick ? "50ms" : "150ms", costOnly });
+function scenario(policy: string, costOnly: boolean, n = 8): RawRunOptions {
+	return { policy, crypto: "ossl", cpus: String(n), duration: quick ? "50ms" : "150ms", costOnly };
 }
 
-async function throughput(): Promise<void> {
+function throughput(): void {
 	const targets: [string, string, boolean, number][] = [
 		["round-robin, real bytes", "round-robin", false, 25_000],
 		["all-cpus, real bytes", "all-cpus", false, 8_000],
 		["round-robin, cost only", "round-robin", true, 50_000],
 		["all-cpus, cost only", "all-cpus", true, 12_000],
 	];
-	const cases: Case[] = targets.map(([name, policy, costOnly]) => ({
-		name,
-		once: async () => {
-			const bare = await runBare(scenario(policy, costOnly));
-			return {
-				segments: bare.data_segments / bare.host_seconds,
-				packets: bare.packets / bare.host_seconds,
-				events: bare.events / bare.host_seconds,
-				fired: bare.fired / bare.host_seconds,
-				per_segment: bare.events / bare.data_segments,
-			};
-		},
-	}));
-	const medians = await interleaved(cases, ROUNDS);
+	const rounds = new Map(targets.map(([name]) => [name, [] as Record<string, number>[]]));
+	for (let round = 0; round < ROUNDS; round++)
+		for (const [name, policy, costOnly] of targets) rounds.get(name)!.push(runStream(scenario(policy, costOnly)));
+	const medians = mediansOf(rounds);
 	section("One TCP stream through both tunnels, 8 CPUs, ossl, per second of host time", [
 		["", "data segments", "packets", "events", "from the queue", "events/segment", "segments", "1 000 000 events"],
 		...targets.map(([name, , , target]) => {
@@ -98,7 +88,7 @@ async function turns(): Promise<void> {
 	const cases: Case[] = sizes.map((n) => ({
 		name: String(n),
 		once: async () => {
-			const bare = await runBare(scenario("round-robin", true, n));
+			const bare = await runBare(parseRunOptions(scenario("round-robin", true, n)));
 			return { segments: bare.data_segments / bare.host_seconds, per_segment: bare.events / bare.data_segments };
 		},
 	}));
@@ -156,7 +146,7 @@ async function main(): Promise<void> {
 		[`${QUEUE_SIZE} pending`, grouped(queue.events), verdict(queue.events, 5_000_000)],
 	]);
 
-	await throughput();
+	throughput();
 	await turns();
 	await scaling();
 

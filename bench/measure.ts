@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
+import type { RawRunOptions } from "../sim/options.ts";
 
 export interface Case {
 	readonly name: string;
@@ -20,21 +21,26 @@ export async function interleaved(
 	cases: readonly Case[],
 	rounds: number,
 ): Promise<Map<string, Record<string, number>>> {
-	const figures = new Map<string, Record<string, number[]>>();
+	const results = new Map(cases.map(({ name }) => [name, [] as Record<string, number>[]]));
 	for (let round = -1; round < rounds; round++) {
 		for (const { name, once } of cases) {
 			const result = await once();
-			if (round < 0) continue;
-			const kept = figures.get(name) ?? {};
-			for (const [figure, value] of Object.entries(result)) (kept[figure] ??= []).push(value);
-			figures.set(name, kept);
+			if (round >= 0) results.get(name)!.push(result);
 		}
 	}
-	const medians = new Map<string, Record<string, number>>();
-	for (const [name, kept] of figures) {
-		medians.set(name, Object.fromEntries(Object.entries(kept).map(([figure, values]) => [figure, median(values)])));
-	}
-	return medians;
+	return mediansOf(results);
+}
+
+/** The median of each figure of each case. */
+export function mediansOf(
+	results: ReadonlyMap<string, readonly Record<string, number>[]>,
+): Map<string, Record<string, number>> {
+	return new Map(
+		[...results].map(([name, rounds]) => [
+			name,
+			Object.fromEntries(Object.keys(rounds[0]).map((figure) => [figure, median(rounds.map((one) => one[figure]))])),
+		]),
+	);
 }
 
 /** Seconds that `action` takes, and what it gives. */
@@ -60,15 +66,23 @@ export interface Child {
 	readonly peak_mb: number;
 }
 
+function runScript(name: string, argv: readonly string[]): { stdout: string; stderr: string } {
+	const script = fileURLToPath(new URL(name, import.meta.url));
+	const child = spawnSync(process.execPath, [script, ...argv], { encoding: "utf8", maxBuffer: 2 ** 28 });
+	if (child.status !== 0) throw new Error(`${name} ${argv.join(" ")}: exit ${child.status}\n${child.stderr}`);
+	return child;
+}
+
 /** Runs the compiled command in a process of its own. */
 export function runCommand(argv: readonly string[]): Child {
-	const script = fileURLToPath(new URL("./child.js", import.meta.url));
-	const { seconds, value } = timed(() =>
-		spawnSync(process.execPath, [script, ...argv], { encoding: "utf8", maxBuffer: 2 ** 28 }),
-	);
-	if (value.status !== 0) throw new Error(`ifwg ${argv.join(" ")}: exit ${value.status}\n${value.stderr}`);
+	const { seconds, value } = timed(() => runScript("./child.js", argv));
 	const kilobytes = Number(/MAXRSS ([0-9]+)/.exec(value.stderr)?.[1]);
 	return { seconds, peak_mb: kilobytes / 1024 };
+}
+
+/** Figures of one scenario, run in a process of its own: see stream.ts. */
+export function runStream(options: RawRunOptions): Record<string, number> {
+	return JSON.parse(runScript("./stream.js", [JSON.stringify(options)]).stdout) as Record<string, number>;
 }
 
 /** One line if the computer is busy with something else: then figures are low. */

@@ -14,6 +14,8 @@ import { say, section } from "./output.ts";
 
 const quick = process.argv.includes("quick");
 const ROUNDS = quick ? 1 : 5;
+/** of streams, whose processes make several runs each */
+const STREAM_ROUNDS = quick ? 1 : 3;
 
 /** Pending at a time: about what a machine of 8 CPUs with its callouts and IPIs has. */
 const QUEUE_SIZE = 64;
@@ -61,7 +63,7 @@ function throughput(): void {
 		["all-cpus, cost only", "all-cpus", true, 12_000],
 	];
 	const rounds = new Map(targets.map(([name]) => [name, [] as Record<string, number>[]]));
-	for (let round = 0; round < ROUNDS; round++)
+	for (let round = 0; round < STREAM_ROUNDS; round++)
 		for (const [name, policy, costOnly] of targets) rounds.get(name)!.push(runStream(scenario(policy, costOnly)));
 	const medians = mediansOf(rounds);
 	section("One TCP stream through both tunnels, 8 CPUs, ossl, per second of host time", [

@@ -16,13 +16,14 @@ export function median(values: readonly number[]): number {
 	return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The median of each figure of each case, over `rounds` rounds after one that only warms up. */
+/** The median of each figure of each case, over `rounds` rounds after one, or so many, that only warm up. */
 export async function interleaved(
 	cases: readonly Case[],
 	rounds: number,
+	warmups = 1,
 ): Promise<Map<string, Record<string, number>>> {
 	const results = new Map(cases.map(({ name }) => [name, [] as Record<string, number>[]]));
-	for (let round = -1; round < rounds; round++) {
+	for (let round = -warmups; round < rounds; round++) {
 		for (const { name, once } of cases) {
 			const result = await once();
 			if (round >= 0) results.get(name)!.push(result);

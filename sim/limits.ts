@@ -1,10 +1,13 @@
+import { LEAD_NS } from "../src/machine/lead.ts";
+
 /** What is not modelled. README.md has the same list; a test compares the two. Backquotes mark code, as in Markdown. */
 export const NOT_MODELLED: readonly string[] = [
 	"Caches beyond one rule: the line of a lock, a task or a sleeping thread that another CPU had last costs a transfer; payload " +
 		"never does. No NUMA, no memory bandwidth, no frequency changes, no SMT sharing of a core (SMT only decides whether the " +
 		"idle thread polls).",
-	"Order within 300 ns: a thread may act that far ahead of the clock, and what it does is seen that much too early. Nobody has a " +
-		"lock while another does, but which of two that come within that time is first is not certain; `--lead 0ns` orders everything.",
+	`Order within ${LEAD_NS} ns: a thread may act that far ahead of the clock, and what it does is seen that much too early. ` +
+		"Locks are waited for as if none did, nearly as often, but which of two that come within that time is first is not certain; " +
+		"`--lead 0ns` orders everything.",
 	"ULE's interactivity scores, calendar queue and long-term balancer; user threads keep one priority. Nobody waits for the " +
 		"scheduler's own locks.",
 	"Physical network cards, TSO, checksum offload on epair, pf, IPsec, netmap beyond the emulated mode that wg needs, IP options, " +

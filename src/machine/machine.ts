@@ -23,7 +23,7 @@ export interface MachineOptions {
 	readonly costs?: CostOverrides;
 	/**
 	 * how far ahead of the clock a thread may act on shared memory, ns; LEAD_NS when left out. 0 orders every access, at up to
-	 * 1.5 times the host time.
+	 * 1.4 times the host time.
 	 */
 	readonly lead_ns?: number;
 }

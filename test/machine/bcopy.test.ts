@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { bcopy } from "../../src/machine/bcopy.ts";
+import { bcopy, bzero, span } from "../../src/machine/bcopy.ts";
 
 test("copies these bytes and touches no others, in one buffer as between two", () => {
 	const size = 300;
@@ -21,4 +21,22 @@ test("copies these bytes and touches no others, in one buffer as between two", (
 			},
 		),
 	);
+});
+
+test("zeroes these bytes and touches no others", () => {
+	const size = 100;
+	fc.assert(
+		fc.property(fc.uint8Array({ minLength: size, maxLength: size }), fc.nat(size), fc.nat(size), (buf, off, wanted) => {
+			const len = Math.min(wanted, size - off);
+			const expected = Uint8Array.from(buf, (byte, i) => (i >= off && i < off + len ? 0 : byte));
+			bzero(buf, off, len);
+			expect(buf).toEqual(expected);
+		}),
+	);
+});
+
+test("a span is the bytes themselves", () => {
+	const buf = Uint8Array.of(1, 2, 3, 4);
+	span(buf, 1, 3)[0] = 9;
+	expect([...buf]).toEqual([1, 9, 3, 4]);
 });

@@ -3,7 +3,8 @@
  *
  * Readers are let in unless a writer waits, except for a thread that already holds a read lock, which would deadlock. A
  * writer spins while another writer runs. A contested write unlock wakes the waiting writers if there are any, else the
- * readers. Simplified: spinning on a lock held by readers, which upstream bounds, goes straight to blocking.
+ * readers. Simplified: spinning on a lock held by readers, which upstream bounds, goes straight to blocking, unless they are ahead of
+ * the clock and have let go already.
  *
  * @see kern_rwlock.c; kernel.md section 11.2
  */

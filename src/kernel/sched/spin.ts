@@ -28,7 +28,7 @@ export function* spin_wait(lock: Contested): Blocking<void> {
 	yield;
 }
 
-/** As spin_wait, for a lock that a thread ahead of the clock has released already, at `time` ns. */
+/** As spin_wait, for a lock that a thread ahead of the clock has released already, at `time` ns of its own: nobody will tell us. */
 export function* spin_until(lock: Contested, time: number): Blocking<void> {
 	const td = curthread;
 	spin_begin(td, lock);
@@ -49,6 +49,7 @@ export function spin_grant(lock: Contested): void {
 	spin_wake(td, releaser_time());
 }
 
+/** When the running thread does what it is about to tell spinners. */
 function releaser_time(): number {
 	return curthread === hostthread ? curkernel.machine.events.now : own_time();
 }

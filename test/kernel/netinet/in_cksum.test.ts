@@ -72,6 +72,16 @@ test("any run of bytes sums as a naive sum does, at any offset and length", () =
 	);
 });
 
+test("64 kB of the largest words sum right: no carry is lost", () => {
+	const ones = new Uint8Array(65535).fill(0xff);
+	for (const [off, len] of [
+		[0, 65535],
+		[1, 65532],
+		[2, 65533],
+	])
+		expect(same(in_sum(ones, off, len), naive(ones, off, len))).toBe(true);
+});
+
 test("a chain sums as its bytes do, however it is cut", () => {
 	fc.assert(
 		fc.property(

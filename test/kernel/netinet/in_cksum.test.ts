@@ -82,6 +82,12 @@ test("64 kB of the largest words sum right: no carry is lost", () => {
 		expect(same(in_sum(ones, off, len), naive(ones, off, len))).toBe(true);
 });
 
+test("nor is one lost where the sum of whole words runs over", () => {
+	const bytes = new Uint8Array(64).map((_, i) => (i % 4 < 2 ? 0xff : 0));
+	bytes.set([0xff, 0x7f], 2);
+	expect(same(in_sum(bytes, 0, 64), naive(bytes, 0, 64))).toBe(true);
+});
+
 test("a chain sums as its bytes do, however it is cut", () => {
 	fc.assert(
 		fc.property(

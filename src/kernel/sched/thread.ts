@@ -203,7 +203,8 @@ export function advance(): boolean {
 
 /**
  * As advance, for what no other CPU can see: only an interrupt could tell, and none is here sooner than an IPI takes. One that is
- * under way already may find done what was to be done up to so much later.
+ * under way already may find done what was to be done up to so much later. Two bodies that are nearly one: with the lead as an
+ * argument a run was 1.02 times as slow.
  */
 export function advance_unseen(): boolean {
 	const td = curthread;

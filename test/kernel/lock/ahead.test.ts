@@ -153,7 +153,7 @@ describe("readers ahead of the clock", () => {
 	});
 
 	test("keep a writer out: rmlock", () => {
-		// a writer's rendezvous takes longer than that lead
+		// a writer's rendezvous takes longer than the usual lead
 		const lead_ns = 10_000;
 		const kernel = bootOn({ cpus: 2, lead_ns });
 		const rm = new rmlock();
@@ -198,6 +198,26 @@ test("a mutex that another thread has at its own time is not to be had by trying
 	});
 	finish(kernel, [owner, other]);
 	expect(got).toEqual([false, true]);
+});
+
+test("of two times that a mutex is held, the later one is remembered: who comes between them does not wait", () => {
+	const kernel = bootOn({ cpus: 3 });
+	const m = mutex(MTX_DEF);
+	const visits = [
+		[250, 40],
+		[20, 20],
+		[130, 20],
+	].map(([after, hold], cpu) =>
+		start(kernel, `on ${cpu}`, 40, cpu, function* () {
+			yield* until(START + cpu);
+			charge(after - cpu);
+			yield* mtx_lock(m);
+			charge(hold);
+			yield* mtx_unlock(m);
+		}),
+	);
+	finish(kernel, visits);
+	expect(lock_profiles().find(({ name }) => name === "one")).toMatchObject({ acquisitions: 3, contested: 0 });
 });
 
 test("many threads meet as often at one lock, and wait as long, whatever the lead", () => {

@@ -15,7 +15,7 @@ import { vnet_foreach } from "../src/kernel/jail/vnet.ts";
 import { V_ipstat } from "../src/kernel/netinet/ip_var.ts";
 import { V_tcpstat } from "../src/kernel/netinet/tcp_var.ts";
 import { V_udpstat } from "../src/kernel/netinet/udp_var.ts";
-import { CURVNET_RESTORE, CURVNET_SET } from "../src/kernel/sched/kernel.ts";
+import { CURVNET_RESTORE, CURVNET_SET, curkernel, type Kernel, set_curkernel } from "../src/kernel/sched/kernel.ts";
 
 const INTERFACE_COUNTERS: readonly (readonly [number, string])[] = [
 	[IFCOUNTER_IQDROPS, "input queue full"],
@@ -30,9 +30,20 @@ function add(counts: Counts, reason: string, count: number): void {
 	if (count !== 0) counts.set(reason, (counts.get(reason) ?? 0) + count);
 }
 
-/** The statistics of the kernel that runs now, over all vnets. */
-function readCounts(): Counts {
+/** The statistics of several kernels, added up. */
+function readAll(hosts: readonly Kernel[]): Counts {
 	const counts: Counts = new Map();
+	const running = curkernel;
+	for (const host of hosts) {
+		if (host !== curkernel) set_curkernel(host);
+		readCounts(counts);
+	}
+	if (running !== curkernel) set_curkernel(running);
+	return counts;
+}
+
+/** Adds the statistics of the kernel that runs now, over all vnets. */
+function readCounts(counts: Counts): void {
 	for (const nws of netisr_workstreams()) {
 		for (const work of nws.nws_work) add(counts, "netisr queue full", work.nw_qdrops);
 	}
@@ -60,16 +71,22 @@ function readCounts(): Counts {
 		add(counts, "UDP without port", udp.udps_noport);
 		CURVNET_RESTORE(saved);
 	}
-	return counts;
 }
 
 /** Counts from its making on. */
 export class Drops {
-	private readonly before = readCounts();
+	private readonly hosts: readonly Kernel[];
+	private readonly before: Counts;
+
+	/** Counts in these kernels, or the one that runs now. */
+	constructor(hosts: readonly Kernel[] = [curkernel]) {
+		this.hosts = hosts;
+		this.before = readAll(hosts);
+	}
 
 	/** What was added since, by reason, in a fixed order; only what happened. */
 	read(): Record<string, number> {
-		const now = readCounts();
+		const now = readAll(this.hosts);
 		const reasons = [...now.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 		const result: Record<string, number> = {};
 		for (const reason of reasons) {

@@ -5,6 +5,7 @@
 import "../src/crypto/ocf/cryptosoft.ts";
 import "../src/crypto/ocf/ossl.ts";
 import "../src/kernel/ifnet/if_epair.ts";
+import "../src/kernel/ifnet/if_ix.ts";
 import "../src/kernel/ifnet/if_loop.ts";
 import "../src/kernel/netinet/inet.ts";
 import "../src/kernel/netinet/tcp_usrreq.ts";

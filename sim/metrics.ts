@@ -5,7 +5,7 @@
  * was added since. Neither touches the machine: a run that is measured goes exactly as one that is not.
  */
 import { lock_profiles } from "../src/kernel/lock/lock.ts";
-import { curkernel, sbinuptime } from "../src/kernel/sched/kernel.ts";
+import { curkernel, type Kernel, sbinuptime, set_curkernel } from "../src/kernel/sched/kernel.ts";
 import { sched_wakeup } from "../src/kernel/sched/sleepqueue.ts";
 import { pcpu_find } from "../src/kernel/sched/ule.ts";
 import { gtask_coalesced, gtask_enqueue } from "../src/kernel/taskqueue/gtaskqueue.ts";
@@ -141,8 +141,7 @@ function sinceCpu(end: CpuTime, start: CpuTime): CpuTime {
 }
 
 export class Metrics {
-	private readonly profile: MachineProfile;
-	private readonly cpus: number;
+	private readonly hosts: readonly Kernel[];
 	private readonly driver: Driver;
 	private readonly detach: (() => void)[] = [];
 	private readonly stages = new StageClock();
@@ -156,12 +155,10 @@ export class Metrics {
 	private delivered = 0;
 	private start: Reading;
 
-	/** Starts to count in the kernel that runs now. */
-	constructor(driver: Driver) {
-		const { machine } = curkernel;
-		this.profile = machine.profile;
-		this.cpus = machine.cpus.length;
-		this.wasted = new Float64Array(this.cpus);
+	/** Starts to count in these kernels, or the one that runs now. CPUs of all machines are numbered through. */
+	constructor(driver: Driver, hosts: readonly Kernel[] = [curkernel]) {
+		this.hosts = hosts;
+		this.wasted = new Float64Array(hosts.reduce((sum, { machine }) => sum + machine.cpus.length, 0));
 		this.driver = driver;
 		this.listen();
 		this.start = this.reading();
@@ -183,7 +180,7 @@ export class Metrics {
 				this.tasks_useful++;
 			}),
 			watchStints(driver, (_td, cpu, end, used) => {
-				if (end === "nothing") this.wasted[cpu] += used;
+				if (end === "nothing") this.wasted[this.firstCpu(curkernel) + cpu] += used;
 			}),
 			sched_wakeup.listen(() => {
 				this.wakeups++;
@@ -195,8 +192,43 @@ export class Metrics {
 		);
 	}
 
+	/** The number here of a machine's CPU 0. */
+	private firstCpu(kernel: Kernel): number {
+		let first = 0;
+		for (const host of this.hosts) {
+			if (host === kernel) break;
+			first += host.machine.cpus.length;
+		}
+		return first;
+	}
+
+	/** What the books of all machines say. */
+	private books(): Pick<Reading, "ipis" | "per_cpu" | "locks"> {
+		const running = curkernel;
+		const locks = new Map<string, LockUse>();
+		const per_cpu: CpuTime[] = [];
+		let ipis = 0;
+		for (const host of this.hosts) {
+			if (host !== curkernel) set_curkernel(host);
+			ipis += host.machine.ipis;
+			for (const { id } of host.machine.cpus) {
+				const cpu = per_cpu.length;
+				per_cpu.push({ ...readCpu(id, host.machine.profile, this.wasted[cpu]), cpu });
+			}
+			for (const { name, acquisitions, contested, spin_ns, block_ns } of lock_profiles()) {
+				const sum = locks.get(name) ?? { name, acquisitions: 0, contested: 0, spin_ns: 0, block_ns: 0 };
+				sum.acquisitions += acquisitions;
+				sum.contested += contested;
+				sum.spin_ns += spin_ns;
+				sum.block_ns += block_ns;
+				locks.set(name, sum);
+			}
+		}
+		if (running !== curkernel) set_curkernel(running);
+		return { ipis, per_cpu, locks };
+	}
+
 	private reading(): Reading {
-		const { machine } = curkernel;
 		return {
 			tasks_scheduled: this.tasks_scheduled,
 			tasks_coalesced: this.tasks_coalesced,
@@ -204,15 +236,8 @@ export class Metrics {
 			tasks_useful: this.tasks_useful,
 			packets: this.packets,
 			wakeups: this.wakeups,
-			ipis: machine.ipis,
 			delivered: this.delivered,
-			per_cpu: Array.from({ length: this.cpus }, (_, id) => readCpu(id, this.profile, this.wasted[id])),
-			locks: new Map(
-				lock_profiles().map(({ name, acquisitions, contested, spin_ns, block_ns }) => [
-					name,
-					{ name, acquisitions, contested, spin_ns, block_ns },
-				]),
-			),
+			...this.books(),
 		};
 	}
 

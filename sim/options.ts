@@ -40,6 +40,9 @@ export const GENERATION_DESCRIPTIONS: Readonly<Record<Generation, string>> = {
 
 export interface RunOptions {
 	readonly machine: string;
+	/** 1: both ends in jails on one machine, joined by epair; 2: each on a machine of its own, joined by a 10 Gb/s cable */
+	readonly hosts: 1 | 2;
+	/** of each machine */
 	readonly cpus: number;
 	readonly release: Release;
 	/** which of the drivers of the years */
@@ -77,6 +80,7 @@ export interface RunOptions {
 /** The same as a command line gives it: text, or nothing. */
 export interface RawRunOptions {
 	readonly machine?: string | undefined;
+	readonly hosts?: string | undefined;
 	readonly cpus?: string | undefined;
 	readonly release?: string | undefined;
 	readonly generation?: string | undefined;
@@ -159,6 +163,7 @@ export function parseRunOptions(raw: RawRunOptions): RunOptions {
 	const udp = raw.udp ?? false;
 	return {
 		machine,
+		hosts: parseInteger("--hosts", raw.hosts ?? "1", 1, 2) as 1 | 2,
 		cpus: raw.cpus === undefined ? profile.cpus : parseInteger("--cpus", raw.cpus, 1, CPUS_MAX),
 		release,
 		generation,
@@ -220,6 +225,7 @@ function sharedWords(options: RunOptions): string[] {
 	};
 	add(options.driver !== null, `--driver ${shellWord(options.driver ?? "")}`);
 	add(options.machine !== DEFAULT_MACHINE, `--machine ${options.machine}`);
+	add(options.hosts !== 1, `--hosts ${options.hosts}`);
 	add(options.cpus !== profile?.cpus, `--cpus ${options.cpus}`);
 	add(options.release !== DEFAULT_RELEASE, `--release ${options.release}`);
 	add(options.generation !== DEFAULT_GENERATION, `--generation ${options.generation}`);
@@ -304,8 +310,9 @@ export function settingsKey(options: RunOptions, policyName: string): string {
 		duration_ns,
 		warmup_ns,
 		options.seed,
-		// runs with the usual costs and lead keep the fingerprints they always had
+		// runs with the usual costs and lead, on one machine, keep the fingerprints they always had
 		...(Object.keys(options.costs).length > 0 ? [options.costs] : []),
 		...(options.lead_ns !== null ? [options.lead_ns] : []),
+		...(options.hosts !== 1 ? [`${options.hosts} hosts`] : []),
 	]);
 }

@@ -9,6 +9,8 @@ export interface RunResult {
 	crypto: string;
 	cpus: number;
 	machine: string;
+	/** machines of that kind; `cpus` is how many CPUs each has, everything else is of all of them together */
+	hosts: 1 | 2;
 	release: string;
 	generation: string;
 	epair: string;

@@ -1,16 +1,18 @@
 /**
- * One run, from the options to the result: a machine, a kernel on it, two jails in that, iperf3 in them.
+ * One run, from the options to the result: a machine or two, a kernel on each, both ends of a tunnel, iperf3 at them.
  *
  * The measured interval begins when data has flowed for the warm-up and lasts exactly the duration; iperf3 goes on a little
  * longer. Then everything is taken down, and no mbuf, zone item or allocation may be left.
  */
 
 import { WG_GENERATION_TUNABLE } from "../src/dev/wg/generation.ts";
-import { boot, run, runUntilExit, spawn } from "../src/kernel/boot.ts";
+import { boot, run, runTogether, runTogetherUntilExit, runUntilExit, spawn } from "../src/kernel/boot.ts";
 import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
-import { Machine } from "../src/machine/machine.ts";
+import type { Blocking } from "../src/kernel/sched/thread.ts";
+import { Machine, type MachineOptions } from "../src/machine/machine.ts";
 import { findProfile, type MachineProfile } from "../src/machine/profile.ts";
+import { connect } from "../src/machine/wire.ts";
 import { costOverrides } from "./costs.ts";
 import { type Driver, type LoadedPolicy, loadDriver, loadPolicy } from "./driver.ts";
 import { Drops } from "./drops.ts";
@@ -24,7 +26,7 @@ import { type CpuTime, type Measured, Metrics } from "./metrics.ts";
 import { commandLine, type RunOptions, settingsKey } from "./options.ts";
 import { LockWatch, panicReport } from "./panic.ts";
 import type { RunResult, Timed } from "./result.ts";
-import { Scenario } from "./scenario.ts";
+import { makeScenario, type Scenario } from "./scenario.ts";
 import { type Stretch, StretchRecorder } from "./stretch.ts";
 import type { Watcher } from "./watcher.ts";
 
@@ -39,43 +41,89 @@ const MSL_MS = "500";
 /** After that, what waits for the end of an epoch section is freed within a few clock ticks. */
 const SETTLE_NS = 100_000_000;
 
+/** The second of two machines; the first needs no name. */
+const SECOND = "second machine";
+/** packets the second machine sends are numbered from here */
+const SECOND_PACKETS = 2 ** 30;
+
 /** A run under way: what the ways of looking at one have in common. */
 export class Run {
 	readonly options: RunOptions;
 	readonly profile: MachineProfile;
-	readonly machine: Machine;
-	readonly kernel: Kernel;
+	/** a kernel on each machine, the client's first */
+	readonly hosts: readonly Kernel[];
 	readonly scenario: Scenario;
 
-	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy, scenario = new Scenario(options)) {
+	constructor(options: RunOptions, driver: Driver, policy: LoadedPolicy, scenario = makeScenario(options)) {
 		this.options = options;
 		this.profile = findProfile(options.machine)!;
-		this.machine = new Machine({
-			profile: this.profile,
-			cpus: options.cpus,
-			seed: options.seed,
-			costs: costOverrides(options.costs, this.profile),
-			...(options.lead_ns === null ? {} : { lead_ns: options.lead_ns }),
-		});
-		for (const char of settingsKey(options, policy.name)) this.machine.fingerprint.add(0, char.codePointAt(0)!);
-		this.kernel = boot(this.machine, {
-			release: options.release,
-			cost_only: options.cost_only,
-			tunables: {
-				epair: options.epair,
-				"net.inet.tcp.msl": MSL_MS,
-				[WG_GENERATION_TUNABLE]: options.generation,
-				"hw.wg.crypto": options.crypto,
-				[driver.WG_DISPATCH_TUNABLE]: policy.key,
-			},
-		});
+		const first = this.makeMachine();
+		for (const char of settingsKey(options, policy.name)) first.fingerprint.add(0, char.codePointAt(0)!);
+		const machines = [first];
+		if (options.hosts === 2) {
+			const { fingerprint } = first;
+			machines.push(this.makeMachine({ name: SECOND, fingerprint }));
+			connect(machines[0], machines[1]);
+		}
+		this.hosts = machines.map((machine, i) =>
+			boot(machine, {
+				release: options.release,
+				cost_only: options.cost_only,
+				...(i > 0 ? { first_packet_id: SECOND_PACKETS } : {}),
+				tunables: {
+					epair: options.epair,
+					"net.inet.tcp.msl": MSL_MS,
+					[WG_GENERATION_TUNABLE]: options.generation,
+					"hw.wg.crypto": options.crypto,
+					[driver.WG_DISPATCH_TUNABLE]: policy.key,
+				},
+			}),
+		);
+		set_curkernel(this.kernel);
 		this.scenario = scenario;
+	}
+
+	private makeMachine(more: Pick<MachineOptions, "name" | "fingerprint"> = {}): Machine {
+		const { cpus, seed, costs, lead_ns } = this.options;
+		return new Machine({
+			profile: this.profile,
+			cpus,
+			seed,
+			costs: costOverrides(costs, this.profile),
+			...(lead_ns === null ? {} : { lead_ns }),
+			...more,
+		});
+	}
+
+	/** The client's kernel; the only one, unless there are two machines. */
+	get kernel(): Kernel {
+		return this.hosts[0];
+	}
+
+	get machine(): Machine {
+		return this.kernel.machine;
+	}
+
+	/** Simulated events so far, on all machines. */
+	get events(): number {
+		return this.hosts.reduce((sum, { machine }) => sum + machine.event_count, 0);
+	}
+
+	/** Those of them that came out of a queue. */
+	get fired(): number {
+		return this.hosts.reduce((sum, { machine }) => sum + machine.events.fired, 0);
+	}
+
+	/** Starts a thread on each machine and lets time pass until all have ended. @returns whether they did */
+	private together(mains: readonly (() => Blocking<void>)[], limit_ns: number): boolean {
+		const threads = mains.map((main, i) => spawn(this.hosts[i], "testbed", main));
+		if (this.hosts.length === 1) return runUntilExit(this.kernel, threads[0], limit_ns);
+		return runTogetherUntilExit(this.hosts, threads, STEP_NS, limit_ns);
 	}
 
 	/** Builds the network, starts the programs, and returns when data flows. */
 	begin(): void {
-		const setup = spawn(this.kernel, "testbed", () => this.scenario.setup());
-		if (!runUntilExit(this.kernel, setup, SETUP_LIMIT_NS)) throw new KernelPanic("the testbed was never ready");
+		if (!this.together(this.scenario.setups(), SETUP_LIMIT_NS)) throw new KernelPanic("the testbed was never ready");
 		const limit = this.machine.now + SETUP_LIMIT_NS;
 		while (this.scenario.startedAt === 0) {
 			if (this.machine.now > limit) throw new KernelPanic(`no data ever flowed: ${this.scenario.complaint()}`);
@@ -83,25 +131,39 @@ export class Run {
 		}
 	}
 
+	/** Lets time pass until `time`. The client's kernel is the current one then. */
+	private passTo(time: number): void {
+		if (this.hosts.length === 1) {
+			run(this.kernel, time);
+			return;
+		}
+		runTogether(this.hosts, time);
+		set_curkernel(this.kernel);
+	}
+
 	/** Lets `ns` pass. */
 	pass(ns: number): void {
-		run(this.kernel, this.machine.now + ns);
+		this.passTo(this.machine.now + ns);
 	}
 
 	/** Lets time pass until `ns` after the data began to flow. */
 	passUntil(ns: number): void {
-		run(this.kernel, Math.max(this.machine.now, this.scenario.startedAt + ns));
+		this.passTo(Math.max(this.machine.now, this.scenario.startedAt + ns));
 	}
 
 	/** Ends programs and network; panics if anything is left. */
 	end(): void {
-		const teardown = spawn(this.kernel, "testbed", () => this.scenario.teardown());
-		if (!runUntilExit(this.kernel, teardown, TEARDOWN_LIMIT_NS)) throw new KernelPanic("the testbed never came down");
+		if (!this.together(this.scenario.teardowns(), TEARDOWN_LIMIT_NS)) {
+			throw new KernelPanic("the testbed never came down");
+		}
 		this.pass(SETTLE_NS);
 		const failure = this.scenario.complaint();
 		if (failure !== "") throw new KernelPanic(failure);
-		const leaks = uma_leaks().map((leak) => `${leak.used} of ${leak.zone}`);
-		if (leaks.length > 0) throw new KernelPanic(`memory left at the end of the run: ${leaks.join(", ")}`);
+		for (const kernel of this.hosts) {
+			set_curkernel(kernel);
+			const leaks = uma_leaks().map((leak) => `${leak.used} of ${leak.zone}`);
+			if (leaks.length > 0) throw new KernelPanic(`memory left at the end of the run: ${leaks.join(", ")}`);
+		}
 	}
 }
 
@@ -118,6 +180,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		crypto: options.crypto,
 		cpus: options.cpus,
 		machine: options.machine,
+		hosts: options.hosts,
 		release: options.release,
 		generation: options.generation,
 		epair: options.epair,
@@ -160,7 +223,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		locks: measured.locks,
 		latency: measured.latency,
 		drops,
-		events: machine.event_count,
+		events: run.events,
 		fingerprint: machine.fingerprint.toString(),
 		command: commandLine(options),
 	};
@@ -175,7 +238,7 @@ function observed(
 	watcher: Watcher | null = null,
 ): RunResult {
 	const run = new Run(options, driver, policy);
-	const metrics = new Metrics(driver);
+	const metrics = new Metrics(driver, run.hosts);
 	let exports: Exports | null = null;
 	try {
 		watcher?.boot?.(policy);
@@ -185,7 +248,7 @@ function observed(
 		run.passUntil(options.warmup_ns);
 		metrics.mark();
 		watcher?.mark?.();
-		const drops = new Drops();
+		const drops = new Drops(run.hosts);
 		const before = run.scenario.bytesReceived;
 		run.pass(options.duration_ns);
 		const measured = metrics.read();
@@ -293,15 +356,14 @@ export async function runBare(options: RunOptions): Promise<Bare> {
 	set_curkernel(run.kernel);
 	const bytes = run.scenario.bytesReceived;
 	const packets = run.scenario.packetsReceived;
-	const events = run.machine.event_count;
-	const { fired } = run.machine.events;
+	const { events, fired } = run;
 	const began = performance.now();
 	run.pass(options.duration_ns);
 	const host_seconds = (performance.now() - began) / 1000;
 	const bare = {
 		host_seconds,
-		events: run.machine.event_count - events,
-		fired: run.machine.events.fired - fired,
+		events: run.events - events,
+		fired: run.fired - fired,
 		data_segments: Math.floor((run.scenario.bytesReceived - bytes) / run.scenario.payloadSize),
 		packets: run.scenario.packetsReceived - packets,
 	};

@@ -1,6 +1,7 @@
 /**
- * What happens in the machine: two jails joined by an epair with a tunnel over it, iperf3's server in one and its client in
- * the other. It is done with the programs a person would use.
+ * What happens in the machines: two ends with a tunnel between them, iperf3's server on one and its client on the other. The ends are
+ * jails on one machine, joined by an epair, or machines of their own, joined by a cable. It is done with the programs a person
+ * would use.
  */
 import { V_ifnet } from "../src/kernel/ifnet/if.ts";
 import { IFCOUNTER_IPACKETS, type ifnet } from "../src/kernel/ifnet/if_var.ts";
@@ -14,6 +15,9 @@ import {
 	type testbed,
 	testbed_destroy,
 	testbed_exec,
+	testbed_keys,
+	testbed_machine,
+	testbed_machine_destroy,
 	type testbed_side,
 	testbed_two_jails,
 } from "../src/userland/testbed.ts";
@@ -28,13 +32,15 @@ const SERVER_START_NS = 2_000_000;
 const AFTER_NS = 1_000_000;
 /** Connections say goodbye in this time; a jail removed under them would keep the half that waits for ten minutes. */
 const GOODBYE_NS = 50_000_000;
+/** On machines of their own they are waited for until they are forgotten: twice net.inet.tcp.msl, see run.ts. */
+const TIME_WAIT_NS = 1_200_000_000;
 
 export class Scenario {
 	protected readonly options: RunOptions;
 	protected bed: testbed | null = null;
-	private server: process | null = null;
-	private client: process | null = null;
-	private interfaces: ifnet[] = [];
+	protected server: process | null = null;
+	protected client: process | null = null;
+	protected interfaces: ifnet[] = [];
 
 	constructor(options: RunOptions) {
 		this.options = options;
@@ -47,7 +53,7 @@ export class Scenario {
 		return length > 0 ? length : mtu - UDP_HEADERS;
 	}
 
-	private clientCommand(address: string): string {
+	protected clientCommand(address: string): string {
 		const { udp, reverse, streams, bandwidth_bps, duration_ns, warmup_ns } = this.options;
 		const words = [`iperf3 -c ${address} -t ${warmup_ns + duration_ns + AFTER_NS}ns -i 0 -P ${streams}`];
 		if (udp) words.push(`-u -l ${this.payloadSize}`);
@@ -56,8 +62,18 @@ export class Scenario {
 		return words.join(" ");
 	}
 
+	/** For each machine, what builds its part of the network and starts its programs. Called in the first one. */
+	setups(): (() => Blocking<void>)[] {
+		return [() => this.setup()];
+	}
+
+	/** For each machine, what waits for its programs to end and takes its part of the network down. */
+	teardowns(): (() => Blocking<void>)[] {
+		return [() => this.teardown()];
+	}
+
 	/** Builds the network and starts the programs. */
-	*setup(): Blocking<void> {
+	protected *setup(): Blocking<void> {
 		const bed = yield* testbed_two_jails({ mtu: this.options.mtu });
 		this.bed = bed;
 		const [near, far] = bed.sides;
@@ -93,7 +109,7 @@ export class Scenario {
 	}
 
 	/** Waits for the programs to end, and takes the network down. */
-	*teardown(): Blocking<void> {
+	protected *teardown(): Blocking<void> {
 		for (const proc of [this.client, this.server]) if (proc !== null) yield* wait4(proc);
 		yield* pause_sbt("goodbye", GOODBYE_NS);
 		this.interfaces = [];
@@ -101,6 +117,52 @@ export class Scenario {
 		// what was freed last waits for readers that are long gone
 		yield* NET_EPOCH_DRAIN_CALLBACKS();
 	}
+}
+
+/** The same on two machines: the client on the first, the server on the second. */
+class TwoMachines extends Scenario {
+	private readonly beds: (testbed | null)[] = [null, null];
+
+	override setups(): (() => Blocking<void>)[] {
+		const keys = testbed_keys();
+		return [() => this.setupNear(keys), () => this.setupFar(keys)];
+	}
+
+	override teardowns(): (() => Blocking<void>)[] {
+		return [() => this.teardownOf(0), () => this.teardownOf(1)];
+	}
+
+	private *build(which: 0 | 1, keys: readonly [Uint8Array, Uint8Array]): Blocking<testbed> {
+		const bed = yield* testbed_machine({ mtu: this.options.mtu }, which, keys);
+		this.beds[which] = bed;
+		this.interfaces[which] = tunnelOf(bed.sides[which]);
+		return bed;
+	}
+
+	private *setupNear(keys: readonly [Uint8Array, Uint8Array]): Blocking<void> {
+		const { sides } = yield* this.build(0, keys);
+		// both build at once, and neither knows when the other is done
+		yield* pause_sbt("server", 2 * SERVER_START_NS);
+		this.client = testbed_exec(sides[0], this.clientCommand(sides[1].address));
+	}
+
+	private *setupFar(keys: readonly [Uint8Array, Uint8Array]): Blocking<void> {
+		const { sides } = yield* this.build(1, keys);
+		this.server = testbed_exec(sides[1], "iperf3 -s -1");
+	}
+
+	private *teardownOf(which: 0 | 1): Blocking<void> {
+		const proc = which === 0 ? this.client : this.server;
+		if (proc !== null) yield* wait4(proc);
+		yield* pause_sbt("goodbye", TIME_WAIT_NS);
+		const bed = this.beds[which];
+		if (bed !== null) yield* testbed_machine_destroy(bed, which);
+		yield* NET_EPOCH_DRAIN_CALLBACKS();
+	}
+}
+
+export function makeScenario(options: RunOptions): Scenario {
+	return options.hosts === 2 ? new TwoMachines(options) : new Scenario(options);
 }
 
 function tunnelOf(side: testbed_side): ifnet {

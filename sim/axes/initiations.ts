@@ -52,7 +52,7 @@ export class InitiationCard {
 
 	private *main(): Blocking<void> {
 		const saved = CURVNET_SET(this.side.jail.pr_vnet);
-		const rcvif = V_ifnet().find((ifp) => ifp.if_xname === this.side.epair)!;
+		const rcvif = V_ifnet().find((ifp) => ifp.if_xname === this.side.ether)!;
 		const packets = yield* this.packets();
 		for (let next = sbinuptime(); !this.over; next += this.interval_ns) {
 			const packet = packets[this.delivered % MESSAGES];

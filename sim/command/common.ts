@@ -27,6 +27,10 @@ export function print(text: string): void {
 export function machineOptions(command: Command): Command {
 	return command
 		.option("--machine <name>", `machine profile: ifwg list machines (default: ${DEFAULT_MACHINE})`)
+		.option(
+			"--hosts <n>",
+			"1: both ends on one machine, joined by epair; 2: on two, joined by 10 Gb/s Ethernet (default: 1)",
+		)
 		.option("--release <release>", "FreeBSD release: 13.0 or 14.0 (default: 13.0)")
 		.option("--generation <name>", `driver: ${GENERATIONS.join(", ")} (default: ${DEFAULT_GENERATION})`)
 		.option("--epair <kind>", "netisr (2021) or taskqueue (2022 on) (default: the release's)")

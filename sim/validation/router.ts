@@ -81,7 +81,7 @@ function* buildRouter(): Blocking<testbed_side> {
 		`wg set ${router.wg} peer ${key_to_base64(other.public_key)} allowed-ips ${other.inner}/32,10.7.0.0/16`,
 	);
 	yield* sh(router, `route add -net 10.7.0.0/16 -interface ${router.wg}`);
-	yield* sh(other, `ifconfig ${other.epair} down`);
+	yield* sh(other, `ifconfig ${other.ether} down`);
 	return router;
 }
 
@@ -119,7 +119,7 @@ export function routePackets(driver: Driver, options: RouterOptions): RouterResu
 		if (!runUntilExit(kernel, setup, SETUP_LIMIT_NS) || router === null) throw new KernelPanic("router: not ready");
 		const saved = CURVNET_SET((router as testbed_side).jail.pr_vnet);
 		V_ip().ipforwarding = 1;
-		const card = V_ifnet().find((ifp) => ifp.if_xname === (router as unknown as testbed_side).epair)!;
+		const card = V_ifnet().find((ifp) => ifp.if_xname === (router as unknown as testbed_side).ether)!;
 		const flows = machine.random.stream("flows");
 		const began = sbinuptime();
 		const receive = function* (): Blocking<void> {

@@ -5,6 +5,7 @@
  * makes the one it drives the current one first.
  */
 import type { Machine } from "../machine/machine.ts";
+import { lookahead_ns } from "../machine/wire.ts";
 import "./callout/callout.ts";
 import "./taskqueue/taskqueue.ts";
 import { Kernel, type KernelOptions, mi_startup, set_curkernel } from "./sched/kernel.ts";
@@ -52,4 +53,34 @@ export function runUntilExit(kernel: Kernel, td: thread, limit_ns: number): bool
 	kernel.machine.horizon = end;
 	while (!td.td_exited && events.step(end));
 	return td.td_exited;
+}
+
+/**
+ * Lets time pass on several machines that are connected, until `time`. They take turns: each runs for as long as nothing another one
+ * does meanwhile can reach it.
+ */
+export function runTogether(kernels: readonly Kernel[], time: number): void {
+	const machines = kernels.map(({ machine }) => machine);
+	const ahead = lookahead_ns(machines);
+	for (;;) {
+		const next = Math.min(...machines.map(({ events }) => events.nextTime));
+		if (next > time) break;
+		const until = Math.min(time, next + ahead);
+		for (const kernel of kernels) run(kernel, until);
+	}
+	for (const kernel of kernels) run(kernel, time);
+}
+
+/** Runs connected machines in steps of `step_ns` until all of `threads` have ended or `limit_ns` have passed. @returns whether they ended */
+export function runTogetherUntilExit(
+	kernels: readonly Kernel[],
+	threads: readonly thread[],
+	step_ns: number,
+	limit_ns: number,
+): boolean {
+	const { machine } = kernels[0];
+	const end = machine.now + limit_ns;
+	const over = (): boolean => threads.every((td) => td.td_exited);
+	while (!over() && machine.now < end) runTogether(kernels, machine.now + step_ns);
+	return over();
 }

@@ -10,6 +10,7 @@ import { Fingerprint } from "./fingerprint.ts";
 import { LEAD_NS } from "./lead.ts";
 import type { MachineProfile } from "./profile.ts";
 import { RandomStreams } from "./random.ts";
+import type { WireEnd } from "./wire.ts";
 
 export const MAX_CPUS = 256;
 
@@ -26,6 +27,10 @@ export interface MachineOptions {
 	 * 1.4 times the host time.
 	 */
 	readonly lead_ns?: number;
+	/** of several machines in one run, all but the first have a name: their random numbers are others */
+	readonly name?: string;
+	/** several machines in one run have one fingerprint */
+	readonly fingerprint?: Fingerprint;
 }
 
 export class Machine {
@@ -34,7 +39,9 @@ export class Machine {
 	readonly events = new EventQueue();
 	readonly costs: Costs;
 	readonly random: RandomStreams;
-	readonly fingerprint = new Fingerprint();
+	readonly fingerprint: Fingerprint;
+	/** this machine's ends of the cables to others, in the order of the cards they are plugged into */
+	readonly wires: WireEnd[] = [];
 	readonly lead_ns: number;
 	/** inter-processor interrupts sent */
 	ipis = 0;
@@ -56,7 +63,8 @@ export class Machine {
 			...options.costs,
 		});
 		this.lead_ns = options.lead_ns ?? LEAD_NS;
-		this.random = new RandomStreams(options.seed ?? 1);
+		this.random = new RandomStreams(options.seed ?? 1, options.name ?? "");
+		this.fingerprint = options.fingerprint ?? new Fingerprint();
 		this.events.chooser = options.chooser ?? null;
 	}
 

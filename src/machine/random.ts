@@ -53,14 +53,17 @@ export class RandomStream {
 /** All streams of one run, made on first use. */
 export class RandomStreams {
 	readonly seed: number;
+	private readonly prefix: string;
 	private readonly streams = new Map<string, RandomStream>();
-	constructor(seed: number) {
+	/** `owner`: of several machines in one run, the one whose streams these are */
+	constructor(seed: number, owner = "") {
 		this.seed = seed;
+		this.prefix = owner === "" ? "" : `${owner}: `;
 	}
 	stream(name: string): RandomStream {
 		let stream = this.streams.get(name);
 		if (stream === undefined) {
-			stream = new RandomStream(this.seed, name);
+			stream = new RandomStream(this.seed, this.prefix + name);
 			this.streams.set(name, stream);
 		}
 		return stream;

@@ -34,8 +34,8 @@ export interface testbed_options {
 /** One of the two jails. */
 export interface testbed_side {
 	readonly jail: prison;
-	readonly epair: string;
-	/** address on the epair */
+	/** interface the tunnel's own packets use, and its address */
+	readonly ether: string;
 	readonly outer: string;
 	/** wg interface and address in the tunnel; empty in a plain test bed */
 	readonly wg: string;
@@ -53,6 +53,8 @@ export interface testbed {
 /** listen port of both tunnels */
 export const TESTBED_PORT = 12345;
 const JAILS = ["wgtest1", "wgtest2"] as const;
+/** a machine's first network card */
+const CARD = "ix0";
 /** IPv6 and UDP headers, the message header, the tag, and padding to 16: what a tunnel adds at most */
 const WG_OVERHEAD = 80;
 const ETHERMTU = 1500;
@@ -129,41 +131,87 @@ function* make_tunnel(
 	yield* sh(options, jail, `ifconfig ${wg} ${options.inner ?? "inet"} ${side.inner}/${len} up`);
 }
 
+/** What side `i` is called and how it is reached. `ether`: the interface the tunnel's own packets use. */
+function make_side(
+	options: testbed_options,
+	i: number,
+	jail: prison,
+	ether: string,
+	keys: readonly [Uint8Array, Uint8Array],
+): testbed_side {
+	const [outer_net] = outer_nets[options.outer ?? "inet"];
+	const [inner_net] = inner_nets[options.inner ?? "inet"];
+	const outer = `${outer_net}${i + 1}`;
+	const inner = options.plain ? "" : `${inner_net}${i + 1}`;
+	return {
+		jail,
+		ether,
+		outer,
+		wg: options.plain ? "" : "wg0",
+		inner,
+		public_key: public_key(keys[i]),
+		address: options.plain ? outer : inner,
+	};
+}
+
+/** Gives a side's Ethernet interface its address, and the MTU it needs. */
+function* make_outer(options: testbed_options, side: testbed_side): Blocking<void> {
+	const [, len] = outer_nets[options.outer ?? "inet"];
+	const wanted = options.plain ? options.mtu : options.mtu === undefined ? undefined : options.mtu + WG_OVERHEAD;
+	const mtu = options.plain ? wanted : wanted !== undefined && wanted > ETHERMTU ? wanted : undefined;
+	if (mtu !== undefined) yield* sh(options, side.jail, `ifconfig ${side.ether} mtu ${mtu}`);
+	yield* sh(options, side.jail, `ifconfig ${side.ether} ${options.outer ?? "inet"} ${side.outer}/${len} up`);
+}
+
+/** Private keys for both sides, from the run's own random numbers. */
+export function testbed_keys(): [Uint8Array, Uint8Array] {
+	return [random_key(), random_key()];
+}
+
 /** Makes the two jails and all that is in them. Call it from a thread; it takes some simulated time. */
 export function* testbed_two_jails(options: testbed_options = {}): Blocking<testbed> {
-	const [outer_net, outer_len] = outer_nets[options.outer ?? "inet"];
-	const [inner_net] = inner_nets[options.inner ?? "inet"];
 	const [a] = yield* sh(options, null, "ifconfig epair create");
-	const epairs = [a, `${a.slice(0, -1)}b`];
-	const keys = options.keys ?? [random_key(), random_key()];
+	const ethers = [a, `${a.slice(0, -1)}b`];
+	const keys = options.keys ?? testbed_keys();
 	const sides: testbed_side[] = [];
 	for (let i = 0; i < 2; i++) {
 		const jail = yield* make_jail(options, JAILS[i]);
-		const outer = `${outer_net}${i + 1}`;
-		const inner = options.plain ? "" : `${inner_net}${i + 1}`;
-		sides.push({
-			jail,
-			epair: epairs[i],
-			outer,
-			wg: options.plain ? "" : "wg0",
-			inner,
-			public_key: public_key(keys[i]),
-			address: options.plain ? outer : inner,
-		});
-		yield* sh(options, null, `ifconfig ${epairs[i]} vnet ${JAILS[i]}`);
+		sides.push(make_side(options, i, jail, ethers[i], keys));
+		yield* sh(options, null, `ifconfig ${ethers[i]} vnet ${JAILS[i]}`);
 	}
-	const wanted = options.plain ? options.mtu : options.mtu === undefined ? undefined : options.mtu + WG_OVERHEAD;
-	const outer_mtu = options.plain ? wanted : wanted !== undefined && wanted > ETHERMTU ? wanted : undefined;
-	for (const side of sides) {
-		if (outer_mtu !== undefined) yield* sh(options, side.jail, `ifconfig ${side.epair} mtu ${outer_mtu}`);
-		yield* sh(options, side.jail, `ifconfig ${side.epair} ${options.outer ?? "inet"} ${side.outer}/${outer_len} up`);
-	}
+	for (const side of sides) yield* make_outer(options, side);
 	const [one, two] = sides;
 	if (!options.plain) {
 		yield* make_tunnel(options, one, keys[0], two);
 		yield* make_tunnel(options, two, keys[1], one);
 	}
 	return { options, sides: [one, two] };
+}
+
+/**
+ * Makes one side of a test bed whose sides are machines of their own, joined by a cable: the running one is side `which`, without a
+ * jail, on its first network card. Call it from a thread of each machine, with the same keys.
+ */
+export function* testbed_machine(
+	options: testbed_options,
+	which: 0 | 1,
+	keys: readonly [Uint8Array, Uint8Array],
+): Blocking<testbed> {
+	const sides: [testbed_side, testbed_side] = [
+		make_side(options, 0, prison0(), CARD, keys),
+		make_side(options, 1, prison0(), CARD, keys),
+	];
+	yield* make_outer(options, sides[which]);
+	if (!options.plain) yield* make_tunnel(options, sides[which], keys[which], sides[1 - which]);
+	return { options, sides };
+}
+
+/** Takes down what testbed_machine has made of the running machine. */
+export function* testbed_machine_destroy({ options, sides }: testbed, which: 0 | 1): Blocking<void> {
+	const side = sides[which];
+	if (side.wg !== "") yield* sh(options, side.jail, `ifconfig ${side.wg} destroy`);
+	yield* sh(options, side.jail, `ifconfig ${side.ether} ${options.outer ?? "inet"} ${side.outer} delete`);
+	yield* sh(options, side.jail, `ifconfig ${side.ether} down`);
 }
 
 /** Starts a program in one of the jails. */
@@ -188,6 +236,6 @@ export function* testbed_destroy(tb: testbed): Blocking<boolean> {
 		yield* pause_sbt("jailgone", poll_ns);
 	}
 	// the epair has come home
-	yield* sh(options, null, `ifconfig ${sides[0].epair} destroy`);
+	yield* sh(options, null, `ifconfig ${sides[0].ether} destroy`);
 	return true;
 }

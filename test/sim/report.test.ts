@@ -37,6 +37,7 @@ function made(part: Partial<RunResult>): RunResult {
 		crypto: "own",
 		cpus: 2,
 		machine: "xeon-d",
+		hosts: 1,
 		release: "13.0",
 		generation: "2022-09",
 		epair: "netisr",

@@ -201,6 +201,7 @@ import {
 	arc4random_uniform,
 	CURVNET_RESTORE,
 	CURVNET_SET,
+	first_packet_id,
 	getsbinuptime,
 	hz,
 	KASSERT,
@@ -430,7 +431,7 @@ class wg_globals {
 	wg_last_underload = 0;
 	dispatch!: dispatch_policy;
 	/** for the stage probe */
-	next_packet_id = 1;
+	next_packet_id = first_packet_id();
 }
 
 const wg = KERNEL_GLOBAL(() => new wg_globals());

@@ -88,6 +88,11 @@ export function in_sum(buf: Uint8Array, off: number, len: number): number {
 	return (off & 1) === 0 ? swap(sum) : sum;
 }
 
+/** in_sum as a card makes it, of what need not be looked at in cost-only mode: then null. Nothing is charged. */
+export function in_sum_payload(buf: Uint8Array, off: number, len: number): number | null {
+	return len > COST_ONLY_LIMIT && cost_only() ? null : in_sum(buf, off, len);
+}
+
 /** The folded sum of `len` bytes of a chain from byte `skip` on. */
 function chain_sum(m: mbuf, skip: number, len: number): number {
 	let n: mbuf | null = m;

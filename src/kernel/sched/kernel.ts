@@ -18,6 +18,8 @@ export interface KernelOptions {
 	readonly cost_only?: boolean;
 	/** wall clock at boot, seconds since 1970: a run has a date, not the host's */
 	readonly boottime_s?: number;
+	/** the first number packets get from whoever follows them; of several machines in one run, each has its own */
+	readonly first_packet_id?: number;
 	/** loader tunables and other settings read with TUNABLE_FETCH */
 	readonly tunables?: Readonly<Record<string, string>>;
 }
@@ -46,6 +48,7 @@ export class Kernel {
 	readonly cost_only: boolean;
 	readonly boottime_s: number;
 	readonly tunables: Readonly<Record<string, string>>;
+	readonly first_packet_id: number;
 	readonly globals: unknown[] = [];
 	readonly random: RandomStream;
 	readonly hz: number;
@@ -59,6 +62,7 @@ export class Kernel {
 		this.cost_only = options.cost_only ?? false;
 		this.boottime_s = options.boottime_s ?? DEFAULT_BOOTTIME_S;
 		this.tunables = options.tunables ?? {};
+		this.first_packet_id = options.first_packet_id ?? 1;
 		this.random = machine.random.stream("arc4random");
 		this.hz = machine.profile.hz;
 		this.tick_ns = 1_000_000_000 / this.hz;
@@ -197,6 +201,11 @@ export function nanotime(): timespec {
 	return { tv_sec: curkernel.boottime_s + sec, tv_nsec: now - sec * 1_000_000_000 };
 }
 
+/** the first number for packets that are followed */
+export function first_packet_id(): number {
+	return curkernel.first_packet_id;
+}
+
 export function release(): Release {
 	return curkernel.traits.release;
 }
@@ -242,6 +251,7 @@ export const SI_SUB_SMP = 0x2900000;
 export const SI_SUB_SOFTINTR = 0x2a00000;
 export const SI_SUB_INIT_IF = 0x3000000;
 export const SI_SUB_DRIVERS = 0x3100000;
+export const SI_SUB_CONFIGURE = 0x3800000;
 export const SI_SUB_CLOCKS = 0x4800000;
 export const SI_SUB_VNET_PRELINK = 0x1e00000;
 export const SI_SUB_VNET = 0x5400000;

@@ -248,6 +248,13 @@ function wakeup_any_now(chan: object): Blocking<void> {
 	return curthread.td_owepreempt ? sync() : DONE;
 }
 
+/** wakeup_any from an interrupt filter, where nobody may wait: who is woken runs when the filter is done. */
+export function wakeup_any_filter(chan: object): void {
+	curthread.td_pending += cost.sleepq_wakeup;
+	const td = sleepqs().chains.get(chan)?.sq_blocked.pop();
+	if (td !== undefined) resume(td);
+}
+
 /** Whether anybody sleeps on `chan`; for assertions. */
 export function sleepq_waiters(chan: object): number {
 	return sleepqs().chains.get(chan)?.sq_blocked.length ?? 0;

@@ -8,6 +8,7 @@
  */
 import { EAGAIN, EINVAL, type Errno } from "../errno.ts";
 import { NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../lock/epoch.ts";
+import { charge_lock, lock_busy_until } from "../lock/lock.ts";
 import {
 	MTX_DEF,
 	MTX_SPIN,
@@ -21,8 +22,8 @@ import {
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { KASSERT, mp_ncpus, panic, priorities } from "../sched/kernel.ts";
 import { kthread_add } from "../sched/kthread.ts";
-import { msleep_spin, wakeup, wakeup_any } from "../sched/sleepqueue.ts";
-import { type Blocking, cost, curthread, done, type thread } from "../sched/thread.ts";
+import { msleep_spin, wakeup, wakeup_any, wakeup_any_filter } from "../sched/sleepqueue.ts";
+import { type Blocking, charge, cost, curthread, done, own_time, type thread } from "../sched/thread.ts";
 import { sched_bind } from "../sched/ule.ts";
 
 export const gtask_enqueue = SDT_PROBE_DEFINE<[gt: grouptask, by: thread]>(
@@ -148,6 +149,34 @@ export function* GROUPTASK_ENQUEUE(gt: grouptask): Blocking<Errno> {
 	yield* mtx_unlock_spin(queue.tq_mutex);
 	if ((queue.tq_flags & TQ_FLAGS_BLOCKED) === 0) yield* wakeup_any(queue);
 	return 0;
+}
+
+/** Whether a thread has the lock of a task's queue: no interrupt that wants it can come through on its CPU until it lets go. */
+export function grouptask_locked(gt: grouptask): boolean {
+	return gt.gt_taskqueue !== null && gt.gt_taskqueue.tq_mutex.mtx_owner !== null;
+}
+
+/**
+ * GROUPTASK_ENQUEUE from an interrupt filter: plain code that cannot wait. The caller has seen that the queue is not locked. Whoever
+ * had its lock until a moment ahead of the clock is waited for: see lock_busy.
+ */
+export function grouptask_enqueue_filter(gt: grouptask): void {
+	const queue = gt.gt_taskqueue;
+	if (queue === null) panic("queue == NULL");
+	KASSERT(queue.tq_mutex.mtx_owner === null, `grouptask_enqueue_filter: ${queue.tq_name} is locked`);
+	charge_lock(queue.tq_mutex);
+	charge(cost.taskqueue_enqueue + cost.atomic + Math.max(0, lock_busy_until(queue.tq_mutex) - own_time()));
+	queue.tq_mutex.lo_prof.acquisitions++;
+	charge_task(gt);
+	if ((gt.ta_flags & TASK_ENQUEUED) !== 0) {
+		if (gtask_coalesced.on !== null) gtask_coalesced.on(gt, curthread);
+		return;
+	}
+	if ((gt.ta_flags & TASK_NOENQUEUE) !== 0) return;
+	queue.tq_queue.push(gt);
+	gt.ta_flags |= TASK_ENQUEUED;
+	if (gtask_enqueue.on !== null) gtask_enqueue.on(gt, curthread);
+	if ((queue.tq_flags & TQ_FLAGS_BLOCKED) === 0) wakeup_any_filter(queue);
 }
 
 /**

@@ -90,6 +90,11 @@ export class Costs {
 	looutput = 0;
 	bpf_test = 0;
 	ifioctl = 0;
+	iflib_encap = 0;
+	iflib_rx = 0;
+	nic_intr = 0;
+	nic_itr = 0;
+	wire_latency = 0;
 	ip_output = 0;
 	ip_fragment = 0;
 	ip_input = 0;

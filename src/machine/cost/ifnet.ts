@@ -110,4 +110,39 @@ export const ifnet_costs = defineCosts({
 		unit: "cycles",
 		source: "an interface ioctl without what the driver does; not on the data path; estimate",
 	},
+	iflib_encap: {
+		value: 300,
+		range: [150, 510],
+		unit: "cycles",
+		source:
+			"a packet put on a card's transmit ring and taken off it again, doorbell included: the NIC's transmit task is 0.197 of an AEAD, 510 reference cycles (netbenches PMC C2558), less the mp_ring's atomics and the free",
+	},
+	iflib_rx: {
+		value: 250,
+		range: [120, 500],
+		unit: "cycles",
+		source:
+			"a packet taken off a card's receive ring and its buffer replaced: receive task and forwarding are 0.333 of an AEAD, 865 reference cycles (netbenches PMC C2558), less ip_input, ip_forward, Ethernet, netisr and allocation",
+	},
+	nic_intr: {
+		value: 250,
+		range: [100, 800],
+		unit: "cycles",
+		source:
+			"the interrupt filter itself, ixgbe_msix_que: one uncached write masks the queue; with entry and return all interrupts are 0.065 of an AEAD a packet (netbenches PMC C2558); estimate",
+	},
+	nic_itr: {
+		value: 32_000,
+		range: [0, 128_000],
+		unit: "ns",
+		source:
+			"least time between two interrupts of a queue: hw.ix.max_interrupt_rate 31250, 4000000 / IXGBE_LOW_LATENCY (ixgbe.h)",
+	},
+	wire_latency: {
+		value: 3_500,
+		range: [1_500, 8_000],
+		unit: "ns",
+		source:
+			"from one machine's memory to the other's, the frame's own time apart: at most 25,600 bit times in a pair of 10GBASE-T PHYs (IEEE 802.3, 55.11), about 1 us for both cards' DMA (Neugebauer et al., SIGCOMM 2018); estimate",
+	},
 });

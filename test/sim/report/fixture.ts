@@ -67,6 +67,7 @@ export function madeUpResult(options: RunOptions): RunResult {
 		crypto,
 		cpus,
 		machine,
+		hosts: 1,
 		release: options.release,
 		generation: options.generation,
 		costs: options.costs,

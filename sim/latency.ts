@@ -44,7 +44,7 @@ const STAGES = [
 	["encrypt-start", "wait for an encrypt task"],
 	["encrypt-end", "encrypt"],
 	["sent", "wait for the send task"],
-	["received", "UDP, IP, epair"],
+	["received", "UDP, IP, the way across"],
 	["decrypt-start", "wait for a decrypt task"],
 	["decrypt-end", "decrypt"],
 	["delivered", "wait for the receive task"],

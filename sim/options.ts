@@ -41,7 +41,7 @@ export const GENERATION_DESCRIPTIONS: Readonly<Record<Generation, string>> = {
 export interface RunOptions {
 	readonly machine: string;
 	/** 1: both ends in jails on one machine, joined by epair; 2: each on a machine of its own, joined by a 10 Gb/s cable */
-	readonly hosts: 1 | 2;
+	readonly hosts: number;
 	/** of each machine */
 	readonly cpus: number;
 	readonly release: Release;
@@ -125,6 +125,7 @@ const MTU_MAX = 65_535 - 80;
 /** a datagram carries iperf3's 16-byte header */
 const LENGTH_MIN = 16;
 const LENGTH_MAX = 65_507;
+const HOSTS_MAX = 2;
 const CPUS_MAX = 256;
 const STREAMS_MAX = 128;
 const TIME_MAX_NS = 600_000_000_000;
@@ -163,7 +164,7 @@ export function parseRunOptions(raw: RawRunOptions): RunOptions {
 	const udp = raw.udp ?? false;
 	return {
 		machine,
-		hosts: parseInteger("--hosts", raw.hosts ?? "1", 1, 2) as 1 | 2,
+		hosts: parseInteger("--hosts", raw.hosts ?? "1", 1, HOSTS_MAX),
 		cpus: raw.cpus === undefined ? profile.cpus : parseInteger("--cpus", raw.cpus, 1, CPUS_MAX),
 		release,
 		generation,

@@ -51,7 +51,7 @@ export const published = {
 	},
 	xeon_d_stream: {
 		name: "xeon_d_stream",
-		what: "one stream, 8-core Xeon D, all-cpus, SIMD",
+		what: "one stream between two 8-core Xeon Ds, all-cpus, SIMD",
 		published: "1.54 Gb/s",
 		expected: "1.03-2.31 Gb/s",
 		source: "Netgate blog 2021-02, XG-1541",
@@ -79,7 +79,7 @@ export const published = {
 	},
 	streams_flat: {
 		name: "streams_flat",
-		what: "1, 2, 4, 8 streams, 8-core Xeon D, all-cpus",
+		what: "1, 2, 4, 8 streams between two 8-core Xeon Ds, all-cpus",
 		published: "1.52, 1.53, 1.52, 1.53 Gb/s",
 		expected: "largest : smallest < 1.1",
 		source: `${NETGATE}, XG-1541`,

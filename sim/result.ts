@@ -10,7 +10,7 @@ export interface RunResult {
 	cpus: number;
 	machine: string;
 	/** machines of that kind; `cpus` is how many CPUs each has, everything else is of all of them together */
-	hosts: 1 | 2;
+	hosts: number;
 	release: string;
 	generation: string;
 	epair: string;

@@ -10,6 +10,7 @@ import { boot, run, runTogether, runTogetherUntilExit, runUntilExit, spawn } fro
 import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
 import type { Blocking } from "../src/kernel/sched/thread.ts";
+import { Fingerprint } from "../src/machine/fingerprint.ts";
 import { Machine, type MachineOptions } from "../src/machine/machine.ts";
 import { findProfile, type MachineProfile } from "../src/machine/profile.ts";
 import { connect } from "../src/machine/wire.ts";
@@ -61,8 +62,7 @@ export class Run {
 		for (const char of settingsKey(options, policy.name)) first.fingerprint.add(0, char.codePointAt(0)!);
 		const machines = [first];
 		if (options.hosts === 2) {
-			const { fingerprint } = first;
-			machines.push(this.makeMachine({ name: SECOND, fingerprint }));
+			machines.push(this.makeMachine({ name: SECOND }));
 			connect(machines[0], machines[1]);
 		}
 		this.hosts = machines.map((machine, i) =>
@@ -83,7 +83,7 @@ export class Run {
 		this.scenario = scenario;
 	}
 
-	private makeMachine(more: Pick<MachineOptions, "name" | "fingerprint"> = {}): Machine {
+	private makeMachine(more: Pick<MachineOptions, "name"> = {}): Machine {
 		const { cpus, seed, costs, lead_ns } = this.options;
 		return new Machine({
 			profile: this.profile,
@@ -102,6 +102,14 @@ export class Run {
 
 	get machine(): Machine {
 		return this.kernel.machine;
+	}
+
+	/** Of everything that was scheduled so far, on all machines. */
+	get fingerprint(): string {
+		if (this.hosts.length === 1) return this.machine.fingerprint.toString();
+		const all = new Fingerprint();
+		for (const { machine } of this.hosts) all.absorb(machine.fingerprint);
+		return all.toString();
 	}
 
 	/** Simulated events so far, on all machines. */
@@ -224,7 +232,7 @@ function resultOf(run: Run, measured: Measured, bytes: number, drops: Record<str
 		latency: measured.latency,
 		drops,
 		events: run.events,
-		fingerprint: machine.fingerprint.toString(),
+		fingerprint: run.fingerprint,
 		command: commandLine(options),
 	};
 }

@@ -27,10 +27,6 @@ export function print(text: string): void {
 export function machineOptions(command: Command): Command {
 	return command
 		.option("--machine <name>", `machine profile: ifwg list machines (default: ${DEFAULT_MACHINE})`)
-		.option(
-			"--hosts <n>",
-			"1: both ends on one machine, joined by epair; 2: on two, joined by 10 Gb/s Ethernet (default: 1)",
-		)
 		.option("--release <release>", "FreeBSD release: 13.0 or 14.0 (default: 13.0)")
 		.option("--generation <name>", `driver: ${GENERATIONS.join(", ")} (default: ${DEFAULT_GENERATION})`)
 		.option("--epair <kind>", "netisr (2021) or taskqueue (2022 on) (default: the release's)")
@@ -55,6 +51,20 @@ export function machineOptions(command: Command): Command {
 		.option("--driver <dir>", "another driver with the same entry points, compiled")
 		.option("--json", "print JSON")
 		.option("--workers <n>", "worker threads (default: all cores of this computer)");
+}
+
+/** The option of those that can also look at two machines. */
+export function hostsOption(command: Command): Command {
+	return command.option(
+		"--hosts <n>",
+		"1: both ends on one machine, joined by epair; 2: on two, joined by 10 Gb/s Ethernet (default: 1)",
+	);
+}
+
+/** For what draws or writes down one machine, CPU by CPU. */
+export function oneHost(options: RunOptions, flag: string): void {
+	if (options.hosts !== 1)
+		throw new UsageError(`--hosts ${options.hosts}: ${flag} shows one machine only; leave one of the two out`);
 }
 
 export function parseWorkers(text: string | undefined): number | undefined {

@@ -18,7 +18,9 @@ import type { Stretch } from "../stretch.ts";
 import {
 	type CommonFlags,
 	checkModules,
+	hostsOption,
 	machineOptions,
+	oneHost,
 	parseWorkers,
 	print,
 	runMany,
@@ -49,7 +51,7 @@ async function sensitivityFor(file: string | undefined, stored: boolean): Promis
 	return study === null ? null : parseSensitivity("the stored study", JSON.stringify(study));
 }
 
-type Flags = CommonFlags & RawReportOptions & { readonly atom: boolean };
+type Flags = CommonFlags & RawReportOptions & { readonly others: boolean };
 
 async function compareAction(flags: Flags): Promise<void> {
 	const policies = parseList("--policy", flags.policy, DEFAULT_POLICIES);
@@ -60,18 +62,20 @@ async function compareAction(flags: Flags): Promise<void> {
 	const workers = parseWorkers(flags.workers);
 	const { reportFile } = await import("../report/file.ts");
 	const file = reportFile(flags);
+	if (file !== null) oneHost(base, "--report");
 	await checkModules(base.driver, policies);
 	const { planReport, reportJobs, summariseReport } = await import("../report/plan.ts");
 	const { comparisonJson, planComparison, summariseComparison } = await import("../compare.ts");
-	// the published scaling of Atom cores stands beside the scenario it is usually read with, not beside any other
+	// what was published of other machines stands beside the scenario it is usually read with, not beside any other
 	const usual =
 		base.machine === DEFAULT_MACHINE &&
+		base.hosts === 1 &&
 		base.cpus === 8 &&
 		base.streams === 1 &&
 		!base.udp &&
 		Object.keys(base.costs).length === 0;
 	const sensitivity = await sensitivityFor(flags.sensitivity, file !== null && usual);
-	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, atom: flags.atom && usual };
+	const options = { base, policies, cryptos: cryptos as Crypto[], seeds, others: flags.others && usual };
 	const plan = file === null ? null : planReport(options, flags.scan !== false);
 	const jobs = plan === null ? planComparison(options) : reportJobs(plan);
 	const began = performance.now();
@@ -96,7 +100,7 @@ async function compareAction(flags: Flags): Promise<void> {
 }
 
 export function addCompare(root: Command): void {
-	machineOptions(root.command("compare"))
+	hostsOption(machineOptions(root.command("compare")))
 		.summary("the same packets under several policies and ciphers (the main job)")
 		.description(
 			"Runs the same packets under several policies and ciphers and shows what differs: how many tasks were scheduled and " +
@@ -119,7 +123,10 @@ export function addCompare(root: Command): void {
 			"--sensitivity <file>",
 			"the study to draw in the report: what ifwg sensitivity --json prints (default: that in results, if it is of this model)",
 		)
-		.option("--no-atom", "leave out the two runs for the published figure of 4 and 8 Atom cores")
+		.option(
+			"--no-others",
+			"leave out the runs for published figures of other machines: two Xeon Ds, 4 and 8 Atom cores",
+		)
 		.addHelpText(
 			"after",
 			`
@@ -128,6 +135,7 @@ Examples:
   $ ifwg compare --machine vm --crypto own             on a virtual machine, where a wakeup is an exit
   $ ifwg compare --cpus 4 --seeds 1                    few CPUs: the queue is never shallow
   $ ifwg compare --policy round-robin,linux-style      two cursors, one atomic
+  $ ifwg compare --hosts 2                             a tunnel between two machines
   $ ifwg compare --generation 2021-11 --crypto own     in the driver the change was made to
   $ ifwg compare --report change.html                  one file to attach to a review
   $ ifwg compare --release 14.0 --json > runs.json     one object for each run, and a summary`,

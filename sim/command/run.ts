@@ -4,7 +4,7 @@ import type { ExportPlan, RawExportOptions } from "../export/plan.ts";
 import { CRYPTOS, parseRunOptions, type RunOptions } from "../options.ts";
 import { stdoutColors } from "../report/colors.ts";
 import type { Timed } from "../result.ts";
-import { type CommonFlags, checkModules, machineOptions, print, runMany } from "./common.ts";
+import { type CommonFlags, checkModules, hostsOption, machineOptions, oneHost, print, runMany } from "./common.ts";
 
 /** A run that writes files, and says which. */
 async function runExporting(options: RunOptions, plan: ExportPlan): Promise<Timed> {
@@ -20,6 +20,7 @@ async function runAction(flags: CommonFlags & RawExportOptions): Promise<void> {
 	await checkModules(options.driver, [options.policy]);
 	const { planExports } = await import("../export/plan.ts");
 	const plan = planExports(flags, options);
+	if (plan !== null) oneHost(options, "--out");
 	const { result, host_seconds } =
 		plan === null ? (await runMany("run", [options], 1))[0] : await runExporting(options, plan);
 	if (flags.json === true) {
@@ -32,7 +33,7 @@ async function runAction(flags: CommonFlags & RawExportOptions): Promise<void> {
 }
 
 export function addRun(root: Command): void {
-	machineOptions(root.command("run"))
+	hostsOption(machineOptions(root.command("run")))
 		.summary("one run, everything about it")
 		.description(
 			"Makes one run and shows everything about it. Every run ends with its fingerprint and the line that repeats it.",
@@ -55,6 +56,7 @@ Examples:
   $ ifwg run --policy all-cpus --seed 0x2a
   $ ifwg run --duration 5ms --out trace --export pcapng     packets and keys for Wireshark
   $ ifwg run --generation main
+  $ ifwg run --hosts 2                                      a tunnel between two machines
   $ ifwg run --cost context_switch=900,line_transfer=80     were a switch cheaper, and a cache line farther away
   $ ifwg run --udp --streams 8 --bandwidth 200M --length 500
   $ ifwg run --policy ./mine.mjs --duration 200ms --json

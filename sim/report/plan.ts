@@ -38,7 +38,7 @@ export interface ReportData {
 
 export function planReport(main: CompareOptions, scan: boolean): ReportPlan {
 	const { base, policies, cryptos, seeds } = main;
-	const one = { ...main, cryptos: cryptos.slice(0, 1), seeds: seeds.slice(0, 1), atom: false };
+	const one = { ...main, cryptos: cryptos.slice(0, 1), seeds: seeds.slice(0, 1), others: false };
 	const short = {
 		...base,
 		duration_ns: Math.min(base.duration_ns, SCAN_DURATION_NS),

@@ -24,8 +24,11 @@ export function describeScenario(options: RunOptions): string[] {
 	const direction = options.reverse ? ", server to client" : "";
 	const driver = options.generation === DEFAULT_GENERATION ? "wg" : `wg of generation ${options.generation}`;
 	const cpus = options.cpus === 1 ? "1 CPU" : `${options.cpus} CPUs`;
+	const machine = `${options.machine}, ${cpus}, FreeBSD ${options.release}`;
 	return [
-		`Two vnet jails on one machine (${options.machine}, ${cpus}, FreeBSD ${options.release}) joined by epair (${options.epair}), ${driver} on each side;`,
+		options.hosts === 1
+			? `Two vnet jails on one machine (${machine}) joined by epair (${options.epair}), ${driver} on each side;`
+			: `Two machines (each ${machine}) joined by 10 Gb/s Ethernet (ix), ${driver} on each; figures are of both together;`,
 		`${streams} iperf3 ${protocol} stream${options.streams === 1 ? "" : "s"}${direction}, MTU ${options.mtu}, ` +
 			`${formatDuration(options.duration_ns)} measured after ${formatDuration(options.warmup_ns)} of warm-up` +
 			`${options.cost_only ? ", ciphers charged but not computed" : ""}` +
@@ -274,7 +277,7 @@ export function renderComparison(comparison: Comparison, colors: Colors): string
 	if (comparison.summary.validation.length > 0) {
 		section("Published figures beside ours (ours: a model, not a measurement)", validation(comparison, colors));
 	}
-	const runs = [...cells.flatMap((cell) => cell.runs), ...comparison.atom];
+	const runs = [...cells.flatMap((cell) => cell.runs), ...comparison.others.pair, ...comparison.others.atom];
 	section(
 		"Fingerprints, and the line that repeats each run",
 		indent(runs.map((run) => `${run.fingerprint}  ${run.command}`)),

@@ -19,6 +19,12 @@ export class Fingerprint {
 		this.count++;
 	}
 
+	/** Mixes in another machine's fingerprint, as it is now. */
+	absorb(other: Fingerprint): void {
+		this.add(other.h1 >>> 0, other.h2);
+		this.count += other.count;
+	}
+
 	/** 16 hexadecimal digits. */
 	toString(): string {
 		return (this.h1 >>> 0).toString(16).padStart(8, "0") + (this.h2 >>> 0).toString(16).padStart(8, "0");

@@ -29,8 +29,6 @@ export interface MachineOptions {
 	readonly lead_ns?: number;
 	/** of several machines in one run, all but the first have a name: their random numbers are others */
 	readonly name?: string;
-	/** several machines in one run have one fingerprint */
-	readonly fingerprint?: Fingerprint;
 }
 
 export class Machine {
@@ -39,7 +37,7 @@ export class Machine {
 	readonly events = new EventQueue();
 	readonly costs: Costs;
 	readonly random: RandomStreams;
-	readonly fingerprint: Fingerprint;
+	readonly fingerprint = new Fingerprint();
 	/** this machine's ends of the cables to others, in the order of the cards they are plugged into */
 	readonly wires: WireEnd[] = [];
 	readonly lead_ns: number;
@@ -64,7 +62,6 @@ export class Machine {
 		});
 		this.lead_ns = options.lead_ns ?? LEAD_NS;
 		this.random = new RandomStreams(options.seed ?? 1, options.name ?? "");
-		this.fingerprint = options.fingerprint ?? new Fingerprint();
 		this.events.chooser = options.chooser ?? null;
 	}
 

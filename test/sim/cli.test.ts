@@ -247,7 +247,7 @@ describe("a run", () => {
 describe("a comparison", () => {
 	test("is the same with 1 and with 2 workers, to the byte", () => {
 		const compare = (workers: string) =>
-			ifwg("compare", ...SHORT, "--crypto", "own", "--seeds", "2", "--no-atom", "--json", "--workers", workers);
+			ifwg("compare", ...SHORT, "--crypto", "own", "--seeds", "2", "--no-others", "--json", "--workers", workers);
 		const one = compare("1");
 		expect(one.status).toBe(0);
 		expect(compare("2").stdout).toBe(one.stdout);
@@ -262,7 +262,7 @@ describe("a comparison", () => {
 	});
 
 	test("as text ends with a fingerprint and a line that repeats each run", () => {
-		const { status, stdout } = ifwg("compare", ...SHORT, "--seeds", "1", "--no-atom");
+		const { status, stdout } = ifwg("compare", ...SHORT, "--seeds", "1", "--no-others");
 		expect(status).toBe(0);
 		expect(stdout).not.toContain("\x1b[");
 		expect(stdout.match(/^ {2}[0-9a-f]{16} {2}npx ifwg run --policy /gm)).toHaveLength(4);

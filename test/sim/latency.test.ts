@@ -47,7 +47,7 @@ test("a stage that was skipped is not guessed", () => {
 	clock.stamp("sent", 1, 50);
 	expect(distribution(clock, "wait for the send task").n).toBe(0);
 	clock.stamp("received", 1, 60);
-	expect(distribution(clock, "UDP, IP, epair").n).toBe(1);
+	expect(distribution(clock, "UDP, IP, the way across").n).toBe(1);
 });
 
 test("what began in the warm-up and ends in the interval counts where it ends", () => {

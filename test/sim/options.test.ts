@@ -29,6 +29,7 @@ describe("defaults", () => {
 	test("are the scenario of 2021", () => {
 		expect(parseRunOptions({})).toEqual({
 			machine: "xeon-d",
+			hosts: 1,
 			cpus: 8,
 			release: "13.0",
 			generation: "2022-09",

@@ -66,7 +66,7 @@ function runTable(runs: readonly RunResult[]): Markup {
 function allRuns({ comparison, elsewhere, scan }: ReportData): { main: RunResult[]; others: RunResult[] } {
 	const runs = (cells: ReportData["comparison"]["cells"]): RunResult[] => cells.flatMap((cell) => [...cell.runs]);
 	return {
-		main: [...runs(comparison.cells), ...comparison.atom],
+		main: [...runs(comparison.cells), ...comparison.others.pair, ...comparison.others.atom],
 		others: [...scan, elsewhere].flatMap((one) => runs(one.cells)),
 	};
 }

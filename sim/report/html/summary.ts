@@ -254,7 +254,10 @@ export function summarySection(data: ReportData): Markup {
 	const pair = pairOf(comparison);
 	const { validation } = comparison.summary;
 	const sure = [proof(pair), published(validation), costs(sensitivity)].filter((item) => item.length > 0);
-	const runs = comparison.cells.reduce((sum, cell) => sum + cell.runs.length, comparison.atom.length);
+	const runs = comparison.cells.reduce(
+		(sum, cell) => sum + cell.runs.length,
+		comparison.others.pair.length + comparison.others.atom.length,
+	);
 	return lines(
 		element("h1", {}, titleOf(comparison)),
 		element("p", { class: "about" }, describeScenario(comparison.options.base).join(" ")),

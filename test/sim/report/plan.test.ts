@@ -9,7 +9,7 @@ import { madeUpReport } from "./fixture.ts";
 function planOf(raw: RawRunOptions, scan = true) {
 	const base = parseRunOptions({ policy: "all-cpus", crypto: "own", ...raw });
 	return planReport(
-		{ base, policies: ["all-cpus", "round-robin"], cryptos: ["own", "ossl"], seeds: [3, 4], atom: false },
+		{ base, policies: ["all-cpus", "round-robin"], cryptos: ["own", "ossl"], seeds: [3, 4], others: false },
 		scan,
 	);
 }

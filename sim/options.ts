@@ -120,8 +120,11 @@ export const DEFAULT_UDP_BPS = 1_000_000_000;
 export const DEFAULT_MTU = 1420;
 /** what every IPv4 host must take */
 const MTU_MIN = 576;
-/** largest IP packet less the tunnel's headers */
-const MTU_MAX = 65_535 - 80;
+/**
+ * What the driver's socket sends at most: its send buffer is net.inet.udp.maxdgram, 9216 bytes, less the control message with the
+ * source address, a message's header and tag. The interface takes a larger MTU, but no full packet of it would leave.
+ */
+const MTU_MAX = 9216 - 24 - 32;
 /** a datagram carries iperf3's 16-byte header */
 const LENGTH_MIN = 16;
 const LENGTH_MAX = 65_507;
@@ -162,9 +165,11 @@ export function parseRunOptions(raw: RawRunOptions): RunOptions {
 	const policy = raw.policy ?? (raw.generation === undefined ? DEFAULT_POLICY : wg_generations[generation].dispatch);
 	if (policy.trim() === "") throw new UsageError("--policy: a name or a file is missing");
 	const udp = raw.udp ?? false;
+	const hosts = parseInteger("--hosts", raw.hosts ?? "1", 1, HOSTS_MAX);
+	if (hosts > 1 && raw.epair !== undefined) throw new UsageError("--epair: there is none between two machines");
 	return {
 		machine,
-		hosts: parseInteger("--hosts", raw.hosts ?? "1", 1, HOSTS_MAX),
+		hosts,
 		cpus: raw.cpus === undefined ? profile.cpus : parseInteger("--cpus", raw.cpus, 1, CPUS_MAX),
 		release,
 		generation,

@@ -19,8 +19,8 @@ async function runAction(flags: CommonFlags & RawExportOptions): Promise<void> {
 	const options = parseRunOptions(flags);
 	await checkModules(options.driver, [options.policy]);
 	const { planExports } = await import("../export/plan.ts");
+	if (flags.out !== undefined) oneHost(options, "--out");
 	const plan = planExports(flags, options);
-	if (plan !== null) oneHost(options, "--out");
 	const { result, host_seconds } =
 		plan === null ? (await runMany("run", [options], 1))[0] : await runExporting(options, plan);
 	if (flags.json === true) {

@@ -77,6 +77,18 @@ describe("bad input: one line that says what is wrong, exit 2, nothing on stdout
 		["an unknown option", ["run", "--cpu", "4"], /^ifwg: unknown option '--cpu'/],
 		["an option without its value", ["run", "--cpus"], /^ifwg: option '--cpus <n>' argument missing/],
 		["0 CPUs", ["compare", "--cpus", "0"], /^ifwg: --cpus: "0" is not a whole number from 1 to 256/],
+		["no machine", ["run", "--hosts", "0"], /^ifwg: --hosts: "0" is not a whole number from 1 to 2/],
+		[
+			"two machines in files of one",
+			["run", "--hosts", "2", "--out", "x"],
+			/^ifwg: --hosts 2: --out shows one machine/,
+		],
+		[
+			"two machines in a report of one",
+			["compare", "--hosts", "2", "--report", "x"],
+			/^ifwg: --hosts 2: --report shows/,
+		],
+		["two machines where there is one", ["stacks", "--hosts", "2"], /^ifwg: unknown option '--hosts'/],
 		["MTU 10", ["run", "--mtu", "10"], /^ifwg: --mtu: "10" is not a whole number/],
 		["a negative time", ["run", "--duration=-5ms"], /^ifwg: --duration: "-5ms" is not a time/],
 		["an unknown machine", ["run", "--machine", "cray"], /^ifwg: --machine: no "cray"; there is xeon-d, vm,/],
@@ -259,6 +271,20 @@ describe("a comparison", () => {
 			"round-robin 2",
 		]);
 		expect(summary.throughput_ratio).toBeGreaterThan(0);
+	});
+
+	test("of two machines is the same with 1 and with 2 workers as well", () => {
+		const compare = (workers: string) =>
+			ifwg("compare", ...SHORT, "--hosts", "2", "--crypto", "ossl", "--seeds", "1", "--json", "--workers", workers);
+		const one = compare("1");
+		expect(one.status).toBe(0);
+		expect(compare("2").stdout).toBe(one.stdout);
+		const { runs, summary } = JSON.parse(one.stdout);
+		expect(runs.map((run: { hosts: number; policy: string }) => `${run.hosts} ${run.policy}`)).toEqual([
+			"2 all-cpus",
+			"2 round-robin",
+		]);
+		expect(summary.validation.map(({ name }: { name: string }) => name)).toContain("xeon_d_stream");
 	});
 
 	test("as text ends with a fingerprint and a line that repeats each run", () => {

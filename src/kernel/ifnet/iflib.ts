@@ -594,6 +594,24 @@ function* iflib_init_locked(ctx: if_ctx): Blocking<void> {
 	for (const txq of ctx.ifc_txqs) yield* callout_reset(txq.ift_timer, iflib_timer_default(), iflib_timer, txq);
 }
 
+/** Frees what waits to be sent or has not been freed since, and begins with the first descriptor again. */
+function iflib_txq_clean(txq: iflib_txq): void {
+	ifmp_ring_purge(txq.ift_br, (item) => {
+		if (item !== txq) m_freem(item as mbuf);
+	});
+	for (let i = 0; i < txq.ift_size; i++) {
+		m_freem(txq.ift_sds[i]);
+		txq.ift_sds[i] = null;
+	}
+	txq.ift_processed = 0;
+	txq.ift_cleaned = 0;
+	txq.ift_in_use = 0;
+	txq.ift_cidx = 0;
+	txq.ift_pidx = 0;
+	txq.ift_db_pending = 0;
+	txq.ift_rs_pending = 0;
+}
+
 function* iflib_stop(ctx: if_ctx): Blocking<void> {
 	const { ifc_ifp: ifp, ifc_txrx } = ctx;
 	ifp.if_drv_flags = (ifp.if_drv_flags | IFF_DRV_OACTIVE) & ~IFF_DRV_RUNNING;
@@ -604,20 +622,7 @@ function* iflib_stop(ctx: if_ctx): Blocking<void> {
 	yield* sync();
 	for (const txq of ctx.ifc_txqs) {
 		yield* callout_drain(txq.ift_timer);
-		ifmp_ring_purge(txq.ift_br, (item) => {
-			if (item !== txq) m_freem(item as mbuf);
-		});
-		for (let i = 0; i < txq.ift_size; i++) {
-			m_freem(txq.ift_sds[i]);
-			txq.ift_sds[i] = null;
-		}
-		txq.ift_processed = 0;
-		txq.ift_cleaned = 0;
-		txq.ift_in_use = 0;
-		txq.ift_cidx = 0;
-		txq.ift_pidx = 0;
-		txq.ift_db_pending = 0;
-		txq.ift_rs_pending = 0;
+		iflib_txq_clean(txq);
 	}
 	for (const rxq of ctx.ifc_rxqs) {
 		yield* callout_drain(rxq.ifr_watchdog);
@@ -642,8 +647,10 @@ export function* iflib_if_ioctl(ifp: ifnet, cmd: number, data: unknown): Blockin
 			const family = ifa.ifa_addr?.sa_family;
 			if (family !== AF_INET && family !== AF_INET6) return yield* ether_ioctl(ifp, cmd, data);
 			ifp.if_flags |= IFF_UP;
-			if (!running()) yield* iflib_if_init(ctx);
+			const reinit = !running();
+			// the first announcement finds a card that does not run yet
 			if (family === AF_INET && (ifp.if_flags & IFF_NOARP) === 0) yield* arp_ifinit(ifp, ifa);
+			if (reinit) yield* iflib_if_init(ctx);
 			return 0;
 		}
 		case SIOCSIFMTU: {

@@ -45,7 +45,7 @@ function megabits(bps: number): string {
 export function judgeRates(four: RouterResult, eight: RouterResult): Row[] {
 	const scaling = eight.bps / four.bps - 1;
 	const cheaper =
-		`No card's work is charged, and a packet costs ours ${grouped(cyclesPerPacket(four))} cycles on 4 CPUs; ` +
+		`A packet costs ours ${grouped(cyclesPerPacket(four))} cycles on 4 CPUs; ` +
 		`theirs, if its CPUs were as busy as in the profile, about ${grouped(EXPECTED.c2558_cycles)}.`;
 	const rate = (name: "c2558_udp" | "c2758_udp", { bps }: RouterResult): Row => ({
 		name,
@@ -101,7 +101,7 @@ export function judgeStages({ times, measured, duration_ns, options }: RouterRes
 			name: "pmc_deliver_out",
 			ours: deliver_out.toFixed(3),
 			verdict: agreement(like(deliver_out, EXPECTED.deliver_out)),
-			why: "Ours ends in an epair whose other end is down, theirs in a card's ring.",
+			why: "Both end in a card's ring.",
 		},
 		{
 			name: "pmc_dispatch",
@@ -119,7 +119,7 @@ export function judgeStages({ times, measured, duration_ns, options }: RouterRes
 			name: "pmc_interrupts",
 			ours: percent(interrupts),
 			verdict: agreement(like(interrupts, EXPECTED.interrupts)),
-			why: "Ours are the clock's, 8000 a second in place of each of the card's queues, and those between CPUs.",
+			why: "The clock's, at most 8000 a second of each of the cards' queues, and those between CPUs.",
 		},
 		{
 			name: "pmc_idle",

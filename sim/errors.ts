@@ -27,6 +27,8 @@ export interface PanicReport {
 	readonly thread: string;
 	/** simulated time, ns since boot */
 	readonly time_ns: number;
+	/** which of two machines, unless it was the first or only one */
+	readonly machine: string;
 	/** one line for each CPU */
 	readonly cpus: readonly string[];
 	/** one line for each lock somebody holds or waits for */
@@ -53,6 +55,7 @@ export function formatPanic(report: PanicReport): string {
 		`cpuid = ${report.cpuid}`,
 		`time = ${seconds} s after boot`,
 		`thread = ${report.thread}`,
+		...(report.machine === "" ? [] : [`machine = the ${report.machine}`]),
 		"CPUs:",
 		...report.cpus.map((line) => `  ${line}`),
 		...(report.locks.length > 0 ? ["Locks:", ...report.locks.map((line) => `  ${line}`)] : []),

@@ -1,6 +1,6 @@
 /** From a panic of the simulated kernel to the report of it: who ran where, who held which lock. */
 import { type lock_object, lockstat_acquire, lockstat_release } from "../src/kernel/lock/lock.ts";
-import { curkernel, type KernelPanic } from "../src/kernel/sched/kernel.ts";
+import { curkernel, type Kernel, type KernelPanic } from "../src/kernel/sched/kernel.ts";
 import { thread_create } from "../src/kernel/sched/kthread.ts";
 import { curthread, type thread } from "../src/kernel/sched/thread.ts";
 import { describe_cpus } from "../src/kernel/sched/ule.ts";
@@ -15,13 +15,14 @@ const LOCKS_SHOWN = 40;
  */
 export class LockWatch {
 	private readonly holders = new Map<lock_object, thread[]>();
-	private readonly threads: thread[] = [];
+	/** all threads, and whose they are */
+	private readonly threads = new Map<thread, Kernel>();
 	private readonly detach: (() => void)[];
 
 	constructor() {
 		this.detach = [
 			thread_create.listen((td) => {
-				this.threads.push(td);
+				this.threads.set(td, curkernel);
 			}),
 			lockstat_acquire.listen((lock, td) => {
 				const holders = this.holders.get(lock);
@@ -38,11 +39,13 @@ export class LockWatch {
 		];
 	}
 
-	/** A line for each lock that is held, with those who wait for it. */
+	/** A line for each lock of the running kernel that is held, with those who wait for it. */
 	describe(): string[] {
 		const lines: string[] = [];
+		const threads = [...this.threads.keys()];
 		for (const [lock, holders] of this.holders) {
-			const waiting = this.threads.filter((td) => td.td_blocked === lock || td.td_spinlock === lock);
+			if ((this.threads.get(holders[0]) ?? curkernel) !== curkernel) continue;
+			const waiting = threads.filter((td) => td.td_blocked === lock || td.td_spinlock === lock);
 			const wanted = waiting.length === 0 ? "" : `; waiting: ${waiting.map(name).join(", ")}`;
 			lines.push(`${lock.lo_name}: held by ${holders.map(name).join(", ")}${wanted}`);
 		}
@@ -66,6 +69,7 @@ export function panicReport(panic: KernelPanic, watch: LockWatch | null, command
 		cpuid: curthread.td_cpu,
 		thread: name(curthread),
 		time_ns: curkernel.machine.now,
+		machine: curkernel.machine.name,
 		cpus: describe_cpus(),
 		locks: watch?.describe() ?? [],
 		command,

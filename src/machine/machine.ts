@@ -41,6 +41,7 @@ export class Machine {
 	/** this machine's ends of the cables to others, in the order of the cards they are plugged into */
 	readonly wires: WireEnd[] = [];
 	readonly lead_ns: number;
+	readonly name: string;
 	/** inter-processor interrupts sent */
 	ipis = 0;
 	/** synchronisations a thread passed without waiting for the queue: events all the same, only cheaper for the host */
@@ -61,7 +62,8 @@ export class Machine {
 			...options.costs,
 		});
 		this.lead_ns = options.lead_ns ?? LEAD_NS;
-		this.random = new RandomStreams(options.seed ?? 1, options.name ?? "");
+		this.name = options.name ?? "";
+		this.random = new RandomStreams(options.seed ?? 1, this.name);
 		this.events.chooser = options.chooser ?? null;
 	}
 

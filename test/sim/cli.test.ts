@@ -256,6 +256,23 @@ describe("a run", () => {
 	});
 });
 
+test("a panic on the second of two machines says so, and shows that one's CPUs and locks only", () => {
+	const bad = file(
+		"far.mjs",
+		`export default ({ GROUPTASK_ENQUEUE, curcpu }) => ({
+			name: "far", description: "panics where packets arrive",
+			*encrypt_dispatch(sc) { yield* GROUPTASK_ENQUEUE(sc.sc_encrypt[curcpu()]); },
+			*decrypt_dispatch(sc) { yield* GROUPTASK_ENQUEUE({ gt_taskqueue: null }); },
+		});`,
+	);
+	const { status, stdout, stderr } = ifwg("run", ...SHORT, "--hosts", "2", "--policy", bad);
+	expect([status, stdout]).toEqual([3, ""]);
+	expect(stderr).toMatch(/^panic: queue == NULL\ncpuid = \d\n.*\nthread = .*\nmachine = the second machine\nCPUs:\n/);
+	expect(stderr.match(/^ {2}cpuid = \d curthread = /gm)).toHaveLength(8);
+	expect(stderr).not.toContain("iperf3");
+	expect(stderr).toMatch(/--hosts 2 .*--seed 0x1\n$/);
+});
+
 describe("a comparison", () => {
 	test("is the same with 1 and with 2 workers, to the byte", () => {
 		const compare = (workers: string) =>

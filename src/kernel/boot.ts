@@ -81,6 +81,6 @@ export function runTogetherUntilExit(
 	const { machine } = kernels[0];
 	const end = machine.now + limit_ns;
 	const over = (): boolean => threads.every((td) => td.td_exited);
-	while (!over() && machine.now < end) runTogether(kernels, machine.now + step_ns);
+	while (!over() && machine.now < end) runTogether(kernels, Math.min(end, machine.now + step_ns));
 	return over();
 }

@@ -49,6 +49,9 @@ export class Event {
 	}
 }
 
+/** more than there are ranks of what comes first */
+const FIRST = 1_000_000;
+
 const NEVER: Target = { fire(): void {} };
 
 wide_fields(new Event(NEVER), "time");
@@ -93,6 +96,28 @@ export class EventQueue {
 		}
 		let before = this.near;
 		while (before.next.time <= time) before = before.next;
+		event.next = before.next;
+		before.next = event;
+		event.slot = NEAR;
+		this.nextTime = this.near.next.time;
+		if (++this.count > NEAR_MAX) this.spill();
+	}
+
+	/**
+	 * Schedules `event` at `time` before all that schedule puts there, whenever that is called: what comes from outside of the machine
+	 * has its place whether or not the host knows of it in time. `rank`, a small whole number, orders these among themselves.
+	 */
+	scheduleFirst(event: Event, time: number, rank: number): void {
+		if (!(time >= this.now)) throw new RangeError(`event scheduled in the past: ${time} < ${this.now}`);
+		if (event.slot !== UNSCHEDULED) this.cancel(event);
+		event.time = time;
+		event.seq = rank - FIRST;
+		let before = this.near;
+		while (before.next.time < time || (before.next.time === time && before.next.seq < event.seq)) before = before.next;
+		if (before.next === this.near && time >= this.far.firstTime) {
+			this.far.push(event);
+			return;
+		}
 		event.next = before.next;
 		before.next = event;
 		event.slot = NEAR;

@@ -138,6 +138,12 @@ class Departure {
 		if (!this.event.scheduled) this.machine.events.schedule(this.event, time);
 	}
 
+	/** Forgets what has not left yet. */
+	reset(): void {
+		this.times.length = 0;
+		this.machine.events.cancel(this.event);
+	}
+
 	fire(): void {
 		const now = this.machine.now;
 		while (this.times.length > 0 && this.times[0] <= now) this.times.shift();
@@ -179,6 +185,7 @@ export class Nic {
 	stop(): void {
 		this.running = false;
 		this.wire.receive = null;
+		for (const departure of this.departures) departure.reset();
 		for (const queue of this.queues) queue.reset();
 	}
 

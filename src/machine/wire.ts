@@ -43,9 +43,12 @@ export class WireEnd {
 	/** on their way to this end, in order */
 	private readonly arriving: Arrival[] = [];
 	private readonly event = new Event(this);
+	/** its place among the machine's cables */
+	private readonly rank: number;
 
 	constructor(machine: Machine) {
 		this.machine = machine;
+		this.rank = machine.wires.length;
 	}
 
 	/**
@@ -61,13 +64,13 @@ export class WireEnd {
 
 	private expect(arrival: Arrival): void {
 		this.arriving.push(arrival);
-		if (!this.event.scheduled) this.machine.events.schedule(this.event, arrival.time);
+		if (!this.event.scheduled) this.machine.events.scheduleFirst(this.event, arrival.time, this.rank);
 	}
 
 	/** The first of what is on its way is there. */
 	fire(): void {
 		const { frame } = this.arriving.shift() as Arrival;
-		if (this.arriving.length > 0) this.machine.events.schedule(this.event, this.arriving[0].time);
+		if (this.arriving.length > 0) this.machine.events.scheduleFirst(this.event, this.arriving[0].time, this.rank);
 		if (this.receive !== null) this.receive(frame);
 	}
 }

@@ -90,6 +90,7 @@ import { linkhdr, pffinddomain, RT_HAS_GW, RT_L2_ME, RT_MAY_LOOP } from "./if_do
 import { arp_ifinit, arpresolve } from "./if_ether.ts";
 import { if_simloop } from "./if_loop.ts";
 import {
+	IFCAP_HWSTATS,
 	IFCOUNTER_IBYTES,
 	IFCOUNTER_IERRORS,
 	IFCOUNTER_IMCASTS,
@@ -240,7 +241,7 @@ function* ether_input_internal(ifp: ifnet, m: mbuf): Blocking<void> {
 		if_inc_counter(ifp, IFCOUNTER_IMCASTS, 1);
 	} else if (!ether_equal(ifp.if_hw_addr, m_buf, m_data)) m.m_flags |= M_PROMISC;
 	BPF_MTAP(ifp, m);
-	if_inc_counter(ifp, IFCOUNTER_IBYTES, m.m_pkthdr.len);
+	if ((ifp.if_capenable & IFCAP_HWSTATS) === 0) if_inc_counter(ifp, IFCOUNTER_IBYTES, m.m_pkthdr.len);
 	if ((ifp.if_flags & IFF_MONITOR) !== 0) {
 		m_freem(m);
 		return;

@@ -25,7 +25,7 @@ import {
 import { arc4random_buf, curkernel, mp_ncpus, SI_ORDER_ANY, SI_SUB_PSEUDO, SYSINIT } from "../sched/kernel.ts";
 import { type Blocking, cost, own_time } from "../sched/thread.ts";
 import { interrupt, pcpu_find } from "../sched/ule.ts";
-import { grouptask_locked } from "../taskqueue/gtaskqueue.ts";
+import { grouptask_locker } from "../taskqueue/gtaskqueue.ts";
 import { ETHER_ADDR_LEN } from "./ethernet.ts";
 import { if_alloc, if_initname, if_qflush } from "./if.ts";
 import { ether_ifattach } from "./if_ethersubr.ts";
@@ -33,6 +33,7 @@ import { csum_check, csum_fill } from "./if_ix_csum.ts";
 import {
 	IFCAP_HWCSUM,
 	IFCAP_HWCSUM_IPV6,
+	IFCAP_HWSTATS,
 	IFCAP_LINKSTATE,
 	IFCAP_RXCSUM,
 	IFCAP_VLAN_MTU,
@@ -188,7 +189,7 @@ function* ixgbe_if_attach(wire: WireEnd, unit: number): Blocking<void> {
 	ifp.if_softc = ctx;
 	if_initname(ifp, "ix", unit);
 	ifp.if_flags = IFF_BROADCAST | IFF_SIMPLEX | IFF_MULTICAST;
-	ifp.if_capabilities = IFCAP_HWCSUM | IFCAP_HWCSUM_IPV6 | IFCAP_VLAN_MTU | IFCAP_LINKSTATE;
+	ifp.if_capabilities = IFCAP_HWCSUM | IFCAP_HWCSUM_IPV6 | IFCAP_HWSTATS | IFCAP_VLAN_MTU | IFCAP_LINKSTATE;
 	ifp.if_capenable = ifp.if_capabilities;
 	ifp.if_baudrate = 10_000_000_000;
 	ifp.if_init = iflib_if_init;
@@ -200,8 +201,11 @@ function* ixgbe_if_attach(wire: WireEnd, unit: number): Blocking<void> {
 	for (const queue of nic.queues) {
 		const pc = pcpu_find(queue.index);
 		const task = iflib_intr_task(ctx, queue.index);
-		// with interrupts disabled, or its queue locked by another thread, it is taken when what runs there is done
-		queue.blocked_until = () => (grouptask_locked(task) ? Math.max(curkernel.machine.now + 1, pc.stretch.time) : 0);
+		// whoever has the task's queue locked runs with interrupts disabled, or is waited for, until what it does is over
+		queue.blocked_until = () => {
+			const owner = grouptask_locker(task);
+			return owner === null ? 0 : Math.max(curkernel.machine.now + 1, pcpu_find(owner.td_cpu).stretch.time);
+		};
 		queue.handler = () => interrupt(pc, cost.ipi_handler, () => iflib_fast_intr_rxtx(ctx, queue.index));
 	}
 }

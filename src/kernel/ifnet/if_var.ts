@@ -61,6 +61,8 @@ export const IFCAP_LINKSTATE = 0x80000;
 export const IFCAP_NETMAP = 0x100000;
 export const IFCAP_RXCSUM_IPV6 = 0x200000;
 export const IFCAP_TXCSUM_IPV6 = 0x400000;
+/** the card counts bytes, so the stack does not */
+export const IFCAP_HWSTATS = 0x800000;
 export const IFCAP_HWCSUM = IFCAP_RXCSUM | IFCAP_TXCSUM;
 export const IFCAP_HWCSUM_IPV6 = IFCAP_RXCSUM_IPV6 | IFCAP_TXCSUM_IPV6;
 

@@ -151,9 +151,9 @@ export function* GROUPTASK_ENQUEUE(gt: grouptask): Blocking<Errno> {
 	return 0;
 }
 
-/** Whether a thread has the lock of a task's queue: no interrupt that wants it can come through on its CPU until it lets go. */
-export function grouptask_locked(gt: grouptask): boolean {
-	return gt.gt_taskqueue !== null && gt.gt_taskqueue.tq_mutex.mtx_owner !== null;
+/** Who has the lock of a task's queue: no interrupt filter that wants it gets on until he lets go. */
+export function grouptask_locker(gt: grouptask): thread | null {
+	return gt.gt_taskqueue === null ? null : gt.gt_taskqueue.tq_mutex.mtx_owner;
 }
 
 /**

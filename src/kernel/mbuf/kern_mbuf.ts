@@ -212,6 +212,8 @@ export function mb_dupcl(n: mbuf, m: mbuf): void {
 		to.ext_arg2 = from.ext_arg2;
 	}
 	n.m_buf = m.m_buf;
+	n.m_filler = m.m_filler;
+	n.m_filler_end = m.m_filler_end;
 	n.m_flags |= m.m_flags & (M_RDONLY | M_EXT | M_EXTPG);
 	const refcnt = (from.ext_flags & EXT_FLAG_EMBREF) !== 0 ? from : from.ext_cnt;
 	if (refcnt === null) panic("mb_dupcl: no refcounting pointer");

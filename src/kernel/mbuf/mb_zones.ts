@@ -167,6 +167,8 @@ function m_init(m: mbuf, type: number, flags: number): void {
 	m.m_len = 0;
 	m.m_flags = flags;
 	m.m_type = type;
+	m.m_filler = 0;
+	m.m_filler_end = 0;
 	if ((flags & M_PKTHDR) !== 0) {
 		m.m_data = M_PKTDAT;
 		pkthdr_clear(m.m_pkthdr);

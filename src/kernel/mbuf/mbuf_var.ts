@@ -104,6 +104,9 @@ export class mbuf {
 	m_len = 0;
 	m_type = MT_NOTMBUF;
 	m_flags = 0;
+	/** in a run for the costs only, from which byte of m_buf up to which nobody reads what is there; none if they are the same */
+	m_filler = 0;
+	m_filler_end = 0;
 	readonly m_pkthdr = new pkthdr();
 	readonly m_ext: m_ext;
 	/** its own MLEN bytes; never replaced */
@@ -193,6 +196,13 @@ export function M_LEADINGSPACE(m: mbuf): number {
 /** Room behind the data, 0 if it may not be written. */
 export function M_TRAILINGSPACE(m: mbuf): number {
 	return M_WRITABLE(m) ? M_START(m) + M_SIZE(m) - (m.m_data + m.m_len) : 0;
+}
+
+/** Bytes `from` up to `to` of an mbuf's storage are written: of its filler there remains what lies on one side of them. */
+export function m_not_filler(m: mbuf, from: number, to: number): void {
+	if (to <= m.m_filler || from >= m.m_filler_end) return;
+	if (from > m.m_filler) m.m_filler_end = from;
+	else m.m_filler = Math.min(to, m.m_filler_end);
 }
 
 /** Places the data of a fresh mbuf so that `len` bytes end at the end of its storage, on a long-word boundary. */

@@ -21,6 +21,7 @@ import {
 	M_TRAILINGSPACE,
 	M_WRITABLE,
 	m_last,
+	m_not_filler,
 	type mbuf,
 	pkthdr_assign,
 	pkthdr_clear,
@@ -37,6 +38,12 @@ export const max_datalen = MHLEN - max_hdr;
 export function copy_payload(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
 	charge_bytes(len, cost.copy);
 	bcopy(src, from, dst, to, len);
+}
+
+/** copy_payload into an mbuf that has been in use, at `to` in its storage. */
+export function m_put(src: Uint8Array, from: number, m: mbuf, to: number, len: number): void {
+	m_not_filler(m, to, to + len);
+	copy_payload(src, from, m.m_buf, to, len);
 }
 
 /** Takes the packet header off an mbuf, tags and all. */
@@ -125,6 +132,7 @@ export function m_prepend(m: mbuf, len: number, how: number): mbuf | null {
 export function M_PREPEND(m: mbuf, plen: number, how: number): mbuf | null {
 	let mm: mbuf | null = m;
 	if (M_LEADINGSPACE(m) >= plen) {
+		m_not_filler(m, m.m_data - plen, m.m_data);
 		m.m_data -= plen;
 		m.m_len += plen;
 	} else mm = m_prepend(m, plen, how);
@@ -141,7 +149,7 @@ export function m_cat(m: mbuf, n: mbuf | null): void {
 			m.m_next = n;
 			return;
 		}
-		copy_payload(n.m_buf, n.m_data, m.m_buf, m.m_data + m.m_len, n.m_len);
+		m_put(n.m_buf, n.m_data, m, m.m_data + m.m_len, n.m_len);
 		m.m_len += n.m_len;
 		n = m_free(n);
 	}
@@ -213,7 +221,7 @@ function pull(m: mbuf, n: mbuf | null, len: number): mbuf | null {
 	let space = MLEN - (m.m_data + m.m_len);
 	while (n !== null) {
 		const count = Math.min(Math.max(len, max_protohdr), space, n.m_len);
-		copy_payload(n.m_buf, n.m_data, m.m_buf, m.m_data + m.m_len, count);
+		m_put(n.m_buf, n.m_data, m, m.m_data + m.m_len, count);
 		len -= count;
 		m.m_len += count;
 		n.m_len -= count;

@@ -3,8 +3,8 @@ import { KASSERT } from "../sched/kernel.ts";
 import { charge, cost } from "../sched/thread.ts";
 import { m_free, m_freem, m_get, m_getcl, m_gethdr } from "./kern_mbuf.ts";
 import { EXT_CLUSTER, M_EXT, M_PKTHDR, MCLBYTES, MINCLSIZE, MLEN } from "./mbuf_flags.ts";
-import { type int_ref, M_LEADINGSPACE, M_TRAILINGSPACE, M_WRITABLE, type mbuf } from "./mbuf_var.ts";
-import { copy_payload, m_adj, m_dup_pkthdr } from "./uipc_mbuf.ts";
+import { type int_ref, M_LEADINGSPACE, M_TRAILINGSPACE, M_WRITABLE, m_not_filler, type mbuf } from "./mbuf_var.ts";
+import { copy_payload, m_adj, m_dup_pkthdr, m_put } from "./uipc_mbuf.ts";
 import { m_copydata } from "./uipc_mbuf_copy.ts";
 import { M_NOWAIT } from "./uma.ts";
 
@@ -77,6 +77,7 @@ function gather(m: mbuf, n: mbuf, off: number, len: number, offp: int_ref | null
 	}
 	const anywhere = off === 0 || offp !== null;
 	if (anywhere && M_TRAILINGSPACE(n) >= tlen && writable) {
+		m_not_filler(n, n.m_data + n.m_len, n.m_data + n.m_len + tlen);
 		m_copydata(next, 0, tlen, n.m_buf, n.m_data + n.m_len);
 		n.m_len += tlen;
 		m_adj(next, tlen);
@@ -86,7 +87,7 @@ function gather(m: mbuf, n: mbuf, off: number, len: number, offp: int_ref | null
 	if (anywhere && M_LEADINGSPACE(next) >= hlen && writable && next.m_len >= tlen) {
 		next.m_data -= hlen;
 		next.m_len += hlen;
-		copy_payload(n.m_buf, n.m_data + off, next.m_buf, next.m_data, hlen);
+		m_put(n.m_buf, n.m_data + off, next, next.m_data, hlen);
 		n.m_len -= hlen;
 		if (offp !== null) offp.value = 0;
 		return next;

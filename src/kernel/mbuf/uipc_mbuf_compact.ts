@@ -7,9 +7,9 @@ import { panic } from "../sched/kernel.ts";
 import { charge, cost } from "../sched/thread.ts";
 import { m_free, m_freem, m_get, m_getcl, m_gethdr } from "./kern_mbuf.ts";
 import { M_COPYFLAGS, M_EXT, M_PKTHDR, MCLBYTES, MHLEN, MLEN, MT_DATA } from "./mbuf_flags.ts";
-import { M_TRAILINGSPACE, M_WRITABLE, type mbuf } from "./mbuf_var.ts";
-import { copy_payload, m_cat, m_dup_pkthdr, m_fixhdr, m_move_pkthdr } from "./uipc_mbuf.ts";
-import { m_copydata } from "./uipc_mbuf_copy.ts";
+import { M_TRAILINGSPACE, M_WRITABLE, m_not_filler, type mbuf } from "./mbuf_var.ts";
+import { copy_payload, m_cat, m_dup_pkthdr, m_fixhdr, m_move_pkthdr, m_put } from "./uipc_mbuf.ts";
+import { m_copydata, m_copydata_fresh } from "./uipc_mbuf_copy.ts";
 
 /**
  * Copies a packet into as few mbufs as possible, even if it was a single one, and frees the old ones. null without memory,
@@ -34,7 +34,7 @@ export function m_defrag(m0: mbuf, how: number): mbuf | null {
 				return null;
 			}
 		}
-		m_copydata(m0, progress, length, m_new!.m_buf, m_new!.m_data);
+		m_copydata_fresh(m0, progress, length, m_new!);
 		progress += length;
 		m_new!.m_len = length;
 		if (m_new !== m_final) m_cat(m_final, m_new);
@@ -88,6 +88,7 @@ function collapse_forward(m: mbuf, curfrags: number, maxfrags: number): number {
 			m = n;
 			continue;
 		}
+		m_not_filler(m, m.m_data + m.m_len, m.m_data + m.m_len + n.m_len);
 		m_copydata(n, 0, n.m_len, m.m_buf, m.m_data + m.m_len);
 		m.m_len += n.m_len;
 		m.m_next = n.m_next;
@@ -110,7 +111,7 @@ export function m_unshare(m0: mbuf, how: number): mbuf | null {
 		if (ext && M_WRITABLE(m)) {
 			mprev = m;
 		} else if (mprev !== null && (mprev.m_flags & M_EXT) !== 0 && m.m_len <= M_TRAILINGSPACE(mprev)) {
-			copy_payload(m.m_buf, m.m_data, mprev.m_buf, mprev.m_data + mprev.m_len, m.m_len);
+			m_put(m.m_buf, m.m_data, mprev, mprev.m_data + mprev.m_len, m.m_len);
 			mprev.m_len += m.m_len;
 			mprev.m_next = m.m_next;
 			m_free(m);

@@ -3,12 +3,13 @@
  *
  * @see uipc_mbuf.c
  */
+import { bcopy } from "../../machine/bcopy.ts";
 import { KASSERT } from "../sched/kernel.ts";
 import { charge, charge_bytes, cost } from "../sched/thread.ts";
 import { m_free, m_freem, m_get, m_getcl, m_gethdr, mb_dupcl } from "./kern_mbuf.ts";
 import { M_COPYALL, M_EXT, M_PKTHDR, M_RDONLY, MCLBYTES, MHLEN, MINCLSIZE, MLEN } from "./mbuf_flags.ts";
 import { M_ASSERTPKTHDR, M_TRAILINGSPACE, m_last, type mbuf } from "./mbuf_var.ts";
-import { copy_payload, m_dup_pkthdr } from "./uipc_mbuf.ts";
+import { copy_payload, m_dup_pkthdr, m_put } from "./uipc_mbuf.ts";
 import { M_NOWAIT } from "./uma.ts";
 
 /**
@@ -108,6 +109,35 @@ export function m_copydata(m0: mbuf | null, off: number, len: number, cp: Uint8A
 	}
 }
 
+/**
+ * m_copydata to the beginning of a new mbuf's data. Filler is charged for and left out, and known of the new mbuf: the first there
+ * is, with what goes on right behind it; what else there may be is copied.
+ */
+export function m_copydata_fresh(m0: mbuf, off: number, len: number, n: mbuf): void {
+	charge(cost.mbuf_op);
+	let m: mbuf = m0;
+	while (off > 0 && off >= m.m_len) {
+		off -= m.m_len;
+		m = m.m_next!;
+	}
+	let at = n.m_data;
+	const end = at + len;
+	for (; at < end; m = m.m_next!, off = 0) {
+		const from = m.m_data + off;
+		const count = Math.min(m.m_len - off, end - at);
+		charge_bytes(count, cost.copy);
+		const filler = Math.min(Math.max(m.m_filler - from, 0), count);
+		const filler_end = Math.min(Math.max(m.m_filler_end - from, filler), count);
+		if (n.m_filler === n.m_filler_end) n.m_filler = n.m_filler_end = at + filler;
+		if (n.m_filler_end === at + filler) {
+			bcopy(m.m_buf, from, n.m_buf, at, filler);
+			bcopy(m.m_buf, from + filler_end, n.m_buf, at + filler_end, count - filler_end);
+			n.m_filler_end = at + filler_end;
+		} else bcopy(m.m_buf, from, n.m_buf, at, count);
+		at += count;
+	}
+}
+
 /** A deep, writable copy of a packet. null without memory; the original is untouched. */
 export function m_dup(m0: mbuf | null, how: number): mbuf | null {
 	if (m0 === null) return null;
@@ -183,7 +213,7 @@ function copyback(m: mbuf, off: number, len: number, cp: Uint8Array, at: number)
 	while (len > 0) {
 		if (m.m_next === null && len > m.m_len - off) m.m_len += Math.min(len - (m.m_len - off), M_TRAILINGSPACE(m));
 		const mlen = Math.min(m.m_len - off, len);
-		copy_payload(cp, at, m.m_buf, m.m_data + off, mlen);
+		m_put(cp, at, m, m.m_data + off, mlen);
 		at += mlen;
 		len -= mlen;
 		totlen += mlen + off;
@@ -207,7 +237,7 @@ export function m_append(m0: mbuf, len: number, cp: Uint8Array, at = 0): number 
 	let remainder = len;
 	const space = Math.min(M_TRAILINGSPACE(m), remainder);
 	if (space > 0) {
-		copy_payload(cp, at, m.m_buf, m.m_data + m.m_len, space);
+		m_put(cp, at, m, m.m_data + m.m_len, space);
 		m.m_len += space;
 		at += space;
 		remainder -= space;

@@ -2,7 +2,7 @@
  * A user-space transfer: one buffer, how far it has got, and how much is left.
  *
  * FreeBSD's uio has a vector of buffers; programs here use one. A program that streams filler whose contents nobody looks
- * at says so with `uio_filler`; then cost-only mode charges for the copy and leaves the bytes alone.
+ * at says so with `uio_filler`; then cost-only mode charges for the copy and leaves the bytes alone, and mbufs know which they are.
  *
  * @see sys/uio.h, kern_subr.c
  */

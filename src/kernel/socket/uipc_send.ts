@@ -6,6 +6,7 @@
 import { EDESTADDRREQ, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN, EPIPE, type Errno, EWOULDBLOCK } from "../errno.ts";
 import {
 	M_EOR,
+	M_EXT,
 	M_PKTHDR,
 	M_TRAILINGSPACE,
 	M_WAITOK,
@@ -17,7 +18,7 @@ import {
 	type mbuf,
 } from "../mbuf/mbuf.ts";
 import type { sockaddr } from "../netinet/in.ts";
-import { CURVNET_RESTORE, CURVNET_SET, KASSERT } from "../sched/kernel.ts";
+import { CURVNET_RESTORE, CURVNET_SET, cost_only, KASSERT } from "../sched/kernel.ts";
 import { type Blocking, charge, cost, type thread } from "../sched/thread.ts";
 import {
 	MSG_DONTROUTE,
@@ -63,6 +64,10 @@ export function m_uiotombuf(u: uio, how: number, len: number, align: number, fla
 	for (let mb: mbuf | null = m; mb !== null; mb = mb.m_next) {
 		const length = Math.min(M_TRAILINGSPACE(mb), total - progress);
 		if (length > 0) uiomove(mb.m_buf, mb.m_data, length, u);
+		if (u.uio_filler && cost_only() && (mb.m_flags & M_EXT) !== 0) {
+			mb.m_filler = mb.m_data;
+			mb.m_filler_end = mb.m_data + length;
+		}
 		mb.m_len = length;
 		progress += length;
 	}

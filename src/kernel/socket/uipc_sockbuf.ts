@@ -33,6 +33,7 @@ import {
 	m_get,
 	m_last,
 	m_length,
+	m_not_filler,
 	m_tag_delete_chain,
 	type mbuf,
 } from "../mbuf/mbuf.ts";
@@ -349,6 +350,7 @@ export function sbcompress(sb: sockbuf, m: mbuf | null, n: mbuf | null): void {
 			M_WRITABLE(n) &&
 			m.m_len <= M_TRAILINGSPACE(n)
 		) {
+			m_not_filler(n, n.m_data + n.m_len, n.m_data + n.m_len + m.m_len);
 			m_copydata(m, 0, m.m_len, n.m_buf, n.m_data + n.m_len);
 			n.m_len += m.m_len;
 			sb.sb_ccc += m.m_len;

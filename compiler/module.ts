@@ -2,6 +2,7 @@
 import { parse } from "acorn";
 import { generate, type Options } from "astring";
 import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, Node, Program } from "estree";
+import { accessFields } from "./fields.ts";
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
 import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
@@ -169,6 +170,7 @@ export function compileModule(source: string, options: CompileOptions): Compiled
 	const program = parsed as unknown as Program;
 	const compilation = new Compilation(file, program);
 	compilation.visit(program, program, null);
+	if (compilation.found) accessFields(program);
 	if (resolve !== undefined) redirect(program, resolve);
 	else if (!compilation.found) return unchanged;
 	const header = compilation.found ? importOf(namesIn(program, new Set()), runtime) : "";

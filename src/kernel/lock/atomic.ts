@@ -22,9 +22,21 @@ export const race_store = SDT_PROBE_DEFINE<[object: object, field: string, td: t
 
 type NumberField<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T];
 
-/** Reads a shared field without a lock. */
+/** Reads a shared field without a lock. The compiler makes of it a function for each field (compiler/fields.ts), of the two below. */
 export function load<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
-	return advance() ? load_now(object, field) : later(load_now<T, K>, object, field);
+	return load_ready(object, field) ? done(object[field]) : load_later(object, field);
+}
+
+/** Whether a shared field may be read at once, and then is. */
+export function load_ready<T extends object>(object: T, field: keyof T & string): boolean {
+	if (!advance()) return false;
+	if (race_load.on !== null) race_load.on(object, field, curthread);
+	return true;
+}
+
+/** Reads it when the clock has caught up. */
+export function load_later<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+	return later(load_now<T, K>, object, field);
 }
 
 function load_now<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
@@ -32,17 +44,26 @@ function load_now<T extends object, K extends keyof T & string>(object: T, field
 	return done(object[field]);
 }
 
-/** Writes a shared field without a lock. */
+/** Writes a shared field without a lock. Compiled as load is. */
 export function store<T extends object, K extends keyof T & string>(object: T, field: K, value: T[K]): Blocking<void> {
-	if (advance()) {
-		if (race_store.on !== null) race_store.on(object, field, curthread);
-		object[field] = value;
-		return DONE;
-	}
-	return store_later(object, field, value);
+	if (!store_ready(object, field)) return store_later(object, field, value);
+	object[field] = value;
+	return DONE;
 }
 
-function* store_later<T extends object, K extends keyof T & string>(object: T, field: K, value: T[K]): Blocking<void> {
+/** Whether a shared field may be written at once, and then is. */
+export function store_ready<T extends object>(object: T, field: keyof T & string): boolean {
+	if (!advance()) return false;
+	if (race_store.on !== null) race_store.on(object, field, curthread);
+	return true;
+}
+
+/** Writes it when the clock has caught up. */
+export function* store_later<T extends object, K extends keyof T & string>(
+	object: T,
+	field: K,
+	value: T[K],
+): Blocking<void> {
 	yield;
 	if (race_store.on !== null) race_store.on(object, field, curthread);
 	object[field] = value;

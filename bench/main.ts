@@ -164,7 +164,7 @@ async function main(): Promise<void> {
 
 if (process.argv.includes("scale")) {
 	const { scale } = await import("./scale.ts");
-	scale();
+	await scale();
 } else if (process.argv.includes("export")) {
 	const { exportCosts } = await import("./export.ts");
 	await exportCosts(quick);

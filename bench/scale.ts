@@ -5,7 +5,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import "../sim/generic.ts";
-import { installOpenssl } from "../sim/host/openssl.ts";
+import { installHost } from "../sim/host/host.ts";
 import { table } from "../sim/report/table.ts";
 import { grouped } from "../sim/units.ts";
 import { WG_GENERATION_TUNABLE } from "../src/dev/wg/generation.ts";
@@ -126,8 +126,8 @@ function inKernel<T>(main: () => Blocking<T>): T {
 	return (result as { value: T }).value;
 }
 
-export function scale(): void {
-	installOpenssl();
+export async function scale(): Promise<void> {
+	await installHost({});
 	say("One interface, in host memory and host time");
 	for (const line of table(inKernel(peers_and_routes))) say(`  ${line}`);
 	say();

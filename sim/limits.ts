@@ -10,8 +10,10 @@ export const NOT_MODELLED: readonly string[] = [
 		"`--lead 0ns` orders everything.",
 	"ULE's interactivity scores, calendar queue and long-term balancer; user threads keep one priority. Nobody waits for the " +
 		"scheduler's own locks.",
-	"Physical network cards, TSO, checksum offload on epair, pf, IPsec, netmap beyond the emulated mode that wg needs, IP options, " +
-		"multicast routing, router advertisements.",
+	"Network cards other than one kind (ix, 10 Gb/s, with receive queues, interrupt throttling and checksums, without TSO, LRO and " +
+		"VLANs), on a cable between two machines that run iperf3 themselves.",
+	"Checksum offload on epair, pf, IPsec, netmap beyond the emulated mode that wg needs, IP options, multicast routing, router " +
+		"advertisements.",
 	"TCP: ECN, urgent data, fast open, syncache cookies, host cache. Both releases use 13.0's loss recovery.",
 	"Memory pressure: `M_WAITOK` never sleeps. Memory is sequentially consistent.",
 	"`--cost-only` leaves out ciphers and payload sums, never headers.",

@@ -22,7 +22,7 @@ import { energyProxy } from "./energy.ts";
 import { PanicError } from "./errors.ts";
 import { Exports } from "./export/exports.ts";
 import type { ExportPlan } from "./export/plan.ts";
-import { installOpenssl } from "./host/openssl.ts";
+import { installHost } from "./host/host.ts";
 import { type CpuTime, type Measured, Metrics } from "./metrics.ts";
 import { commandLine, type RunOptions, settingsKey } from "./options.ts";
 import { LockWatch, panicReport } from "./panic.ts";
@@ -287,11 +287,11 @@ function examine(options: RunOptions, driver: Driver, policy: LoadedPolicy, firs
 	return new PanicError(panicReport(first, null, commandLine(options)));
 }
 
-/** OpenSSL does the arithmetic of every kernel of this process. */
+/** The host's libraries do the arithmetic of every kernel of this process. */
 let prepared = false;
 
 async function prepare(options: RunOptions): Promise<{ driver: Driver; policy: LoadedPolicy }> {
-	if (!prepared) installOpenssl();
+	if (!prepared) await installHost(process.env);
 	prepared = true;
 	const driver = await loadDriver(options.driver);
 	return { driver, policy: await loadPolicy(driver, options.policy) };

@@ -1,9 +1,9 @@
 /**
  * The arithmetic behind every ChaCha20-Poly1305 in the machine, and nothing else: no cost, no mbuf, no session.
  *
- * The kernel asks `host_aead()` and does not care who answers. Without a host (a browser worker) it is noble; where the host has
- * OpenSSL, sim installs that. Both give the same bytes, a test says so, and simulated time is charged by the callers, so the
- * choice changes how long a run takes and never what it does.
+ * The kernel asks `host_aead()` and does not care who answers. It is noble until sim installs what is fastest on its host. All give
+ * the same bytes, a test says so, and simulated time is charged by the callers, so the choice changes how long a run takes and
+ * never what it does.
  */
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 

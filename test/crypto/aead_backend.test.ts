@@ -2,7 +2,7 @@
 import { createCipheriv } from "node:crypto";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { installOpenssl } from "../../sim/host/openssl.ts";
+import { installHost } from "../../sim/host/host.ts";
 import { host_aead, noble_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { host_x25519, noble_x25519, set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { aeadBackends, ascii, bytes, counting, hex } from "./support.ts";
@@ -136,9 +136,16 @@ describe("the host", () => {
 		set_host_x25519(noble_x25519);
 	});
 
-	test("computes with noble until OpenSSL is installed", () => {
+	test("computes with noble until its own libraries are installed, and with what the environment names for packets", async () => {
 		expect([host_aead().name, host_x25519().name]).toEqual(["noble", "noble"]);
-		installOpenssl();
-		expect([host_aead().name, host_x25519().name]).toEqual(["openssl", "openssl"]);
+		await installHost({});
+		expect([host_aead().name, host_x25519().name]).toEqual(["sodium", "openssl"]);
+		for (const name of ["openssl", "noble", "sodium"]) {
+			await installHost({ IFWG_AEAD: name });
+			expect(host_aead().name).toBe(name);
+		}
+		await expect(installHost({ IFWG_AEAD: "rot13" })).rejects.toThrow(
+			'IFWG_AEAD: no "rot13"; there is sodium, openssl, noble',
+		);
 	});
 });

@@ -4,8 +4,7 @@
  * Frames that arrive are spread over receive queues by a hash of their addresses and written to the buffers posted there; each queue
  * interrupts, unless it is masked, but not more often than its throttle lets it. Frames to be sent leave in the order of the doorbells.
  * The card computes nothing that takes time of its own; what DMA takes is part of the cable's latency.
- * Not modelled: the ports of TCP segments in the hash (a tunnel's packets are UDP, which ix(4) hashes by addresses alone), VLANs,
- * filters, segmentation and receive offload, flow control.
+ * Not modelled: VLANs, filters, segmentation and receive offload, flow control.
  *
  * @see Intel 82599 and X550 datasheets, sections on receive side scaling and interrupt throttling; kernel/ifnet/if_ix.ts for the driver
  */
@@ -20,9 +19,12 @@ const RSS_KEY_BYTES = 40;
 const ETHERTYPE_AT = 12;
 const ETHERTYPE_IP = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
+const IP_AT = 14;
+const IPV6_HEADER = 40;
+const IPPROTO_TCP = 6;
 
 /** What was hashed of a frame. */
-export type HashedAs = "ipv4" | "ipv6" | "none";
+export type HashedAs = "ipv4" | "tcp_ipv4" | "ipv6" | "tcp_ipv6" | "none";
 
 /** A frame the card has written to memory. */
 export interface ReceivedFrame {
@@ -223,10 +225,25 @@ export class Nic {
 		queue.cause(this.wire.machine.now);
 	}
 
+	/** TCP is hashed by addresses and ports, all other IP by addresses alone, as ix(4) asks for. */
 	private hash_of(frame: Uint8Array): { hash: number; hashed_as: HashedAs } {
 		const type = (frame[ETHERTYPE_AT] << 8) | frame[ETHERTYPE_AT + 1];
-		if (type === ETHERTYPE_IP) return { hash: toeplitz(this.key, frame, 26, 8), hashed_as: "ipv4" };
-		if (type === ETHERTYPE_IPV6) return { hash: toeplitz(this.key, frame, 22, 32), hashed_as: "ipv6" };
+		if (type === ETHERTYPE_IP) {
+			const whole = (frame[20] & 0x3f) === 0 && frame[21] === 0;
+			if (frame[23] !== IPPROTO_TCP || !whole) return { hash: toeplitz(this.key, frame, 26, 8), hashed_as: "ipv4" };
+			return { hash: this.with_ports(frame, 26, 8, IP_AT + ((frame[IP_AT] & 0x0f) << 2)), hashed_as: "tcp_ipv4" };
+		}
+		if (type === ETHERTYPE_IPV6) {
+			if (frame[20] !== IPPROTO_TCP) return { hash: toeplitz(this.key, frame, 22, 32), hashed_as: "ipv6" };
+			return { hash: this.with_ports(frame, 22, 32, IP_AT + IPV6_HEADER), hashed_as: "tcp_ipv6" };
+		}
 		return { hash: 0, hashed_as: "none" };
+	}
+
+	private with_ports(frame: Uint8Array, addresses: number, len: number, ports: number): number {
+		const input = new Uint8Array(len + 4);
+		input.set(frame.subarray(addresses, addresses + len));
+		input.set(frame.subarray(ports, ports + 4), len);
+		return toeplitz(this.key, input, 0, input.length);
 	}
 }

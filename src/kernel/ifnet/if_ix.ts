@@ -20,6 +20,8 @@ import {
 	M_HASHTYPE_NONE,
 	M_HASHTYPE_RSS_IPV4,
 	M_HASHTYPE_RSS_IPV6,
+	M_HASHTYPE_RSS_TCP_IPV4,
+	M_HASHTYPE_RSS_TCP_IPV6,
 	type mbuf,
 } from "../mbuf/mbuf.ts";
 import { arc4random_buf, curkernel, mp_ncpus, SI_ORDER_ANY, SI_SUB_PSEUDO, SYSINIT } from "../sched/kernel.ts";
@@ -70,7 +72,9 @@ const OUI = [0xa0, 0x36, 0x9f] as const;
 
 const hash_types: Readonly<Record<HashedAs, number>> = {
 	ipv4: M_HASHTYPE_RSS_IPV4,
+	tcp_ipv4: M_HASHTYPE_RSS_TCP_IPV4,
 	ipv6: M_HASHTYPE_RSS_IPV6,
+	tcp_ipv6: M_HASHTYPE_RSS_TCP_IPV6,
 	none: M_HASHTYPE_NONE,
 };
 

@@ -8,6 +8,7 @@ import type { Machine } from "../machine/machine.ts";
 import { lookahead_ns } from "../machine/wire.ts";
 import "./callout/callout.ts";
 import "./taskqueue/taskqueue.ts";
+import { forget_frames } from "./sched/frame.ts";
 import { Kernel, type KernelOptions, mi_startup, set_curkernel } from "./sched/kernel.ts";
 import { uthread_add } from "./sched/kthread.ts";
 import { type Blocking, hostthread, type thread } from "./sched/thread.ts";
@@ -19,6 +20,7 @@ const BOOT_LIMIT_NS = 600_000_000_000;
 
 /** Boots a kernel: runs every SYSINIT and lets the threads they start settle. */
 export function boot(machine: Machine, options: KernelOptions = {}): Kernel {
+	forget_frames();
 	const kernel = new Kernel(machine, options);
 	set_curkernel(kernel);
 	const init = uthread_add(mi_startup, undefined, "init");

@@ -51,6 +51,7 @@ function more_frames(): Frame {
 	return first;
 }
 
+/** Forgets the frames nobody uses: their variables hold on to what was in the kernels before, which may be gone. */
 type BlockingGenerator = Generator<void, unknown, unknown>;
 
 /** The frame a function is called to go on with, and what came back from what it waited for; it takes the frame away. */
@@ -84,6 +85,12 @@ const WITHOUT_YIELD = "a function that may wait was called without yield*";
 /** From here on up hang the frames saved since the thread was let go, which hang on nothing yet. */
 const saved = new Frame();
 let outermost = saved;
+
+/** Forgets the frames nobody uses: their variables hold on to what was in the kernels before, which may be gone. */
+export function forget_frames(): void {
+	spare = null;
+	if (outermost === saved) saved.up = null;
+}
 
 function save(fn: Resumable, self: unknown, at: number): Frame {
 	const frame = spare ?? more_frames();

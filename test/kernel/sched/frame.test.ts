@@ -1,8 +1,11 @@
 /** Frames: how functions that wait hang on a thread, go on from the inside out, and see what is thrown meanwhile. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import {
 	type Coroutine,
 	type Frame,
+	forget_frames,
 	frame_name,
 	name_all,
 	resume_thread,
@@ -445,4 +448,32 @@ describe("a call without yield*", () => {
 		forget(done(1));
 		expect(wait_dropped()).toBe(false);
 	});
+});
+
+test("frames that nobody uses hold on to what was in them until they are forgotten, as at each boot", async () => {
+	setFlagsFromString("--expose-gc");
+	const collect = runInNewContext("gc") as () => void;
+	function* hold(what: object): Blocking<void> {
+		yield;
+		expect(what).not.toBeNull();
+	}
+	const used = (): WeakRef<object> => {
+		const what = {};
+		finish(
+			threadOf(function* () {
+				yield* hold(what);
+			}),
+		);
+		return new WeakRef(what);
+	};
+	const gone = async (ref: WeakRef<object>): Promise<boolean> => {
+		// what a WeakRef is made of stays until the task is over
+		await new Promise((resolve) => setImmediate(resolve));
+		collect();
+		return ref.deref() === undefined;
+	};
+	const ref = used();
+	expect(await gone(ref)).toBe(false);
+	forget_frames();
+	expect(await gone(ref)).toBe(true);
 });

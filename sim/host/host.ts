@@ -1,5 +1,4 @@
-/** What of the host the kernels of this process run on: whose libraries, and how V8 compiles. What a run does never depends on it. */
-import { setFlagsFromString } from "node:v8";
+/** Which libraries of the host do the arithmetic of the kernels of this process. What a run does never depends on it. */
 import { type aead_backend, noble_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { UsageError } from "../errors.ts";
@@ -13,12 +12,6 @@ const aeads: readonly aead_backend[] = [sodiumAead, opensslAead, noble_backend];
 const VARIABLE = "IFWG_AEAD";
 
 /**
- * V8 puts functions into one another until they have so many bytes of bytecode, 920 unless told otherwise. A packet's way through the kernel
- * is thousands of small functions: 1.01 to 1.02 times as many segments a second, and no more beyond.
- */
-const INLINING = "--max-inlined-bytecode-size-cumulative=1400";
-
-/**
  * Lets the kernels of this process compute with the host's libraries. To be called once, before the first of them boots. Throws
  * UsageError if the environment names a library that is none.
  */
@@ -28,7 +21,6 @@ export async function installHost(environment: Readonly<Record<string, string | 
 	if (aead === undefined) {
 		throw new UsageError(`${VARIABLE}: no ${quote(name)}; there is ${aeads.map((one) => one.name).join(", ")}`);
 	}
-	setFlagsFromString(INLINING);
 	await sodiumReady;
 	set_host_aead(aead);
 	set_host_x25519(opensslX25519);

@@ -10,7 +10,7 @@
  * @see dev/ixgbe/if_ix.c, ix_txrx.c; machine/nic.ts for the card
  */
 import { bcopy } from "../../machine/bcopy.ts";
-import { type HashedAs, Nic } from "../../machine/nic.ts";
+import { type HashedAs, Nic, RSS_TABLE_SIZE } from "../../machine/nic.ts";
 import type { WireEnd } from "../../machine/wire.ts";
 import { EBADMSG, type Errno } from "../errno.ts";
 import {
@@ -112,6 +112,7 @@ function ixgbe_txrx(nic: Nic, ifp: ifnet): if_txrx {
 		nqsets: nic.queues.length,
 		ntxd: DESCRIPTORS,
 		nrxd: DESCRIPTORS,
+		rss_table_size: RSS_TABLE_SIZE,
 		tx_nsegments: SCATTER,
 		tx_csum_flags: CSUM_OFFLOAD,
 		max_mtu: MAX_MTU,

@@ -121,6 +121,8 @@ export interface if_txrx {
 	/** descriptors of a queue */
 	readonly ntxd: number;
 	readonly nrxd: number;
+	/** entries of the table that turns hashes into queues, a power of two */
+	readonly rss_table_size: number;
 	/** buffers a packet may lie in */
 	readonly tx_nsegments: number;
 	/** checksums the card can fill in, CSUM_x */
@@ -400,16 +402,21 @@ function* task_fn_tx(txq: iflib_txq): Blocking<void> {
 	ifc_txrx.queue_intr_enable(txq.ift_id);
 }
 
+/** The transmit queue of a packet's flow. */
+function QIDX({ ifc_txqs, ifc_txrx }: if_ctx, m: mbuf): number {
+	return (m.m_pkthdr.flowid & (ifc_txrx.rss_table_size - 1)) % ifc_txqs.length;
+}
+
 /** if_transmit of all cards: the queue is that of the packet's flow, the first one if it has none. Consumes the packet. */
 export function* iflib_if_transmit(ifp: ifnet, m: mbuf): Blocking<Errno> {
-	const { ifc_txqs } = ifp.if_softc as if_ctx;
+	const ctx = ifp.if_softc as if_ctx;
+	const { ifc_txqs } = ctx;
 	yield* sync();
 	if ((ifp.if_drv_flags & IFF_DRV_RUNNING) === 0) {
 		m_freem(m);
 		return ENETDOWN;
 	}
-	const qidx = ifc_txqs.length > 1 && M_HASHTYPE_GET(m) !== 0 ? m.m_pkthdr.flowid % ifc_txqs.length : 0;
-	const txq = ifc_txqs[qidx];
+	const txq = ifc_txqs[ifc_txqs.length > 1 && M_HASHTYPE_GET(m) !== 0 ? QIDX(ctx, m) : 0];
 	const err = yield* ifmp_ring_enqueue(txq.ift_br, m, TX_BATCH_SIZE, false);
 	if (err !== 0) {
 		yield* GROUPTASK_ENQUEUE(txq.ift_task);

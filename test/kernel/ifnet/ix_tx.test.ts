@@ -143,7 +143,7 @@ describe("sending", () => {
 	});
 
 	test("goes by the packet's flow, to the first queue without one", () => {
-		const w = lonely({ cpus: 4 });
+		const w = lonely({ cpus: 3 });
 		const queues: number[] = [];
 		const { txd_encap } = w.ctx.ifc_txrx;
 		Object.assign(w.ctx.ifc_txrx, {
@@ -158,6 +158,9 @@ describe("sending", () => {
 				[6, M_HASHTYPE_RSS_IPV4],
 				[3, M_HASHTYPE_RSS_IPV4],
 				[4, M_HASHTYPE_RSS_IPV4],
+				// of a hash only as many bits count as the card's table has
+				[512 + 2, M_HASHTYPE_RSS_IPV4],
+				[0xffff_fe01, M_HASHTYPE_RSS_IPV4],
 			]) {
 				const m = mbuf_of(frame_to(w, 1));
 				m.m_pkthdr.flowid = flowid;
@@ -165,7 +168,7 @@ describe("sending", () => {
 				yield* w.ifp.if_transmit(w.ifp, m);
 			}
 		});
-		expect(queues).toEqual([0, 2, 3, 0]);
+		expect(queues).toEqual([0, 0, 0, 1, 2, 1]);
 	});
 
 	test("of what is left lying without a doorbell happens when the timer looks, twice a second", () => {

@@ -3,7 +3,7 @@
  * once its last bit has left and the way across is over; nothing is lost here.
  *
  * The two machines keep clocks of their own. Neither sees anything of the other sooner than a frame takes to cross, so each
- * may run that far on its own: see lookahead_ns and boot.ts run_together.
+ * may run that far on its own: see lookahead_ns, and runTogether in kernel/boot.ts.
  */
 import { Event } from "./event.ts";
 import type { Machine } from "./machine.ts";

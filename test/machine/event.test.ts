@@ -8,20 +8,30 @@ const calls = (fire: () => void): Event => new Event({ fire });
 
 const named = (id: number, log: number[]): Event => calls(() => log.push(id));
 
-type Operation = { do: "schedule"; id: number; delay: number } | { do: "cancel"; id: number } | { do: "step" };
+type Operation =
+	| { do: "schedule"; id: number; delay: number }
+	| { do: "first"; id: number; delay: number }
+	| { do: "cancel"; id: number }
+	| { do: "step" };
 
 const EVENTS = 40;
+/** events below this are scheduled first, and their number is their rank */
+const RANKS = 4;
 const operation: fc.Arbitrary<Operation> = fc.oneof(
 	{
 		weight: 5,
 		arbitrary: fc.record({ do: fc.constant("schedule" as const), id: fc.nat(EVENTS - 1), delay: fc.nat(12) }),
+	},
+	{
+		weight: 1,
+		arbitrary: fc.record({ do: fc.constant("first" as const), id: fc.nat(RANKS - 1), delay: fc.nat(12) }),
 	},
 	{ weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), id: fc.nat(EVENTS - 1) }) },
 	{ weight: 3, arbitrary: fc.record({ do: fc.constant("step" as const) }) },
 );
 
 describe("EventQueue", () => {
-	test("fires as a sorted array would, ties in the order of scheduling, whatever is moved and cancelled", () => {
+	test("fires as a sorted array would, ties in the order of scheduling but for what comes first, whatever is moved and cancelled", () => {
 		fc.assert(
 			fc.property(fc.array(operation, { maxLength: 400 }), (operations) => {
 				const queue = new EventQueue();
@@ -36,6 +46,10 @@ describe("EventQueue", () => {
 						queue.schedule(events[o.id], now + o.delay);
 						reference = reference.filter((e) => e.id !== o.id);
 						reference.push({ id: o.id, time: now + o.delay, seq: seq++ });
+					} else if (o.do === "first") {
+						queue.scheduleFirst(events[o.id], now + o.delay, o.id);
+						reference = reference.filter((e) => e.id !== o.id);
+						reference.push({ id: o.id, time: now + o.delay, seq: o.id - RANKS });
 					} else if (o.do === "cancel") {
 						queue.cancel(events[o.id]);
 						reference = reference.filter((e) => e.id !== o.id);
@@ -56,6 +70,18 @@ describe("EventQueue", () => {
 			}),
 			{ numRuns: 200 },
 		);
+	});
+
+	test("what comes first does so among many of its time, near or far, and never in the past", () => {
+		const queue = new EventQueue();
+		const fired: number[] = [];
+		for (let id = 10; id < 60; id++) queue.schedule(named(id, fired), id < 40 ? 100 : 200);
+		for (const time of [100, 150, 200]) queue.scheduleFirst(named(time, fired), time, 1);
+		queue.scheduleFirst(named(0, fired), 200, 0);
+		while (queue.step(1_000));
+		const upTo = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+		expect(fired).toEqual([100, ...upTo(10, 40), 150, 0, 200, ...upTo(40, 60)]);
+		expect(() => queue.scheduleFirst(named(1, fired), 199, 0)).toThrow(RangeError);
 	});
 
 	test("grows past its first 256 places", () => {

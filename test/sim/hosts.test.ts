@@ -1,10 +1,15 @@
 /** Runs between two machines. */
 import { describe, expect, test } from "vitest";
+import { Drops } from "../../sim/drops.ts";
 import { parseRunOptions, type RawRunOptions } from "../../sim/options.ts";
 import { noColors } from "../../sim/report/colors.ts";
 import { renderRun } from "../../sim/report/text.ts";
 import { simulate, watch } from "../../sim/run.ts";
 import { run } from "../../src/kernel/boot.ts";
+import { vnet0 } from "../../src/kernel/jail/vnet.ts";
+import { M_NOWAIT, MT_DATA, m_get } from "../../src/kernel/mbuf/mbuf.ts";
+import { V_ipstat } from "../../src/kernel/netinet/ip_var.ts";
+import { CURVNET_RESTORE, CURVNET_SET, curkernel, set_curkernel } from "../../src/kernel/sched/kernel.ts";
 
 const SHORT: RawRunOptions = { hosts: "2", cpus: "4", crypto: "ossl", duration: "2ms", warmup: "1ms" };
 
@@ -118,3 +123,37 @@ test.each([1, 2])(
 		await expect(simulate(options)).rejects.toThrow("unable to write to stream socket");
 	},
 );
+
+test("packets of the two machines have numbers of their own", async () => {
+	const options = parseRunOptions({ ...SHORT, costOnly: true });
+	const staged = await watch(options, (under_way, driver) => {
+		const numbers = under_way.hosts.map(() => new Set<number>());
+		const detach = driver.wg_stage.listen((stage, packet_id) => {
+			if (stage === "staged") numbers[under_way.hosts.indexOf(curkernel)].add(packet_id);
+		});
+		under_way.begin();
+		under_way.pass(1_000_000);
+		detach();
+		return numbers;
+	});
+	for (const numbers of staged) expect(numbers.size).toBeGreaterThan(10);
+	expect([...staged[0]].filter((number) => staged[1].has(number))).toEqual([]);
+});
+
+test.each([0, 1])("what is lost on machine %i is counted, and what it leaves behind is a panic", async (at) => {
+	const options = parseRunOptions({ ...SHORT, costOnly: true });
+	const [lost, end] = await watch(options, (under_way) => {
+		under_way.begin();
+		const drops = new Drops(under_way.hosts);
+		under_way.pass(100_000);
+		set_curkernel(under_way.hosts[at]);
+		const saved = CURVNET_SET(vnet0());
+		V_ipstat().ips_noroute += 7;
+		CURVNET_RESTORE(saved);
+		m_get(M_NOWAIT, MT_DATA);
+		set_curkernel(under_way.kernel);
+		return [drops.read(), () => under_way.end()] as const;
+	});
+	expect(lost).toEqual({ "IP without route": 7 });
+	expect(end).toThrow("memory left at the end of the run: 1 of mbuf");
+});

@@ -203,4 +203,28 @@ describe("a panic", () => {
 			expect.stringMatching(/^poor mutex: held by test \(tid \d+\); waiting: test \(tid \d+\)$/),
 		]);
 	});
+
+	test("is reported with the locks of the kernel that panicked, though another one has some as well", () => {
+		const watch = new LockWatch();
+		cleanup.push(() => watch.close());
+		const holding = (name: string, last: () => void): World => {
+			const world = new World(1);
+			const lock = new mtx();
+			world.program(function* () {
+				mtx_init(lock, name, null, MTX_DEF);
+				yield* mtx_lock(lock);
+				charge(MS);
+				yield* sync();
+				last();
+				charge(10 * MS);
+				yield* sync();
+			});
+			return world;
+		};
+		holding("other mutex", () => {}).pass(5 * MS);
+		const world = holding("own mutex", () => panic("here"));
+		expect(() => world.pass(5 * MS)).toThrow("here");
+		const { locks } = panicReport(new KernelPanic("here"), watch, "npx ifwg run");
+		expect(locks).toEqual([expect.stringMatching(/^own mutex: held by test \(tid \d+\)$/)]);
+	});
 });

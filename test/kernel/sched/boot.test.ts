@@ -1,9 +1,11 @@
 /** Booting a kernel and driving it from outside. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { boot, run, runUntilExit, spawn } from "../../../src/kernel/boot.ts";
 import { getsbinuptime, hz, nanotime, sbinuptime, ticks, vnet } from "../../../src/kernel/sched/kernel.ts";
 import { pause } from "../../../src/kernel/sched/sleepqueue.ts";
-import { charge, curthread, DONE, type thread } from "../../../src/kernel/sched/thread.ts";
+import { type Blocking, charge, curthread, DONE, type thread } from "../../../src/kernel/sched/thread.ts";
 import { Machine } from "../../../src/machine/machine.ts";
 import { bootOn, exact, work } from "./support.ts";
 
@@ -21,6 +23,32 @@ test("a program runs when time passes, as a user thread, and a run to its end st
 	expect(kernel.machine.now).toBeLessThan(13_000_000);
 	run(kernel, 50_000_000);
 	expect(kernel.machine.now).toBe(50_000_000);
+});
+
+test("a kernel that boots lets go of what waited in those before", async () => {
+	setFlagsFromString("--expose-gc");
+	const collect = runInNewContext("gc") as () => void;
+	function* hold(what: object): Blocking<void> {
+		yield* pause("hold", 1);
+		expect(what).not.toBeNull();
+	}
+	const waited = (): WeakRef<object> => {
+		const kernel = boot(new Machine({ profile: exact }));
+		const what = {};
+		const ref = new WeakRef(what);
+		runUntilExit(
+			kernel,
+			spawn(kernel, "holder", () => hold(what)),
+			1_000_000_000,
+		);
+		return ref;
+	};
+	const ref = waited();
+	boot(new Machine({ profile: exact }));
+	// what a WeakRef is made of stays until the task is over
+	await new Promise((resolve) => setImmediate(resolve));
+	collect();
+	expect(ref.deref()).toBeUndefined();
 });
 
 test("a program spawned like another has its vnet and credentials", () => {

@@ -143,6 +143,6 @@ export const ifnet_costs = defineCosts({
 		range: [1_500, 8_000],
 		unit: "ns",
 		source:
-			"from one machine's memory to the other's, the frame's own time apart: at most 25,600 bit times in a pair of 10GBASE-T PHYs (IEEE 802.3, 55.11), about 1 us for both cards' DMA (Neugebauer et al., SIGCOMM 2018); estimate",
+			"from one machine's memory to the other's, the frame's own time apart: at most 25,600 bit times in a pair of 10GBASE-T PHYs (IEEE 802.3, delay constraints of 10GBASE-T), about 1 us for both cards' DMA (Neugebauer et al., SIGCOMM 2018); estimate",
 	},
 });

@@ -15,7 +15,8 @@ import { vnet_foreach } from "../src/kernel/jail/vnet.ts";
 import { V_ipstat } from "../src/kernel/netinet/ip_var.ts";
 import { V_tcpstat } from "../src/kernel/netinet/tcp_var.ts";
 import { V_udpstat } from "../src/kernel/netinet/udp_var.ts";
-import { CURVNET_RESTORE, CURVNET_SET, curkernel, type Kernel, set_curkernel } from "../src/kernel/sched/kernel.ts";
+import { CURVNET_RESTORE, CURVNET_SET, curkernel, type Kernel } from "../src/kernel/sched/kernel.ts";
+import { inEach } from "./each.ts";
 
 const INTERFACE_COUNTERS: readonly (readonly [number, string])[] = [
 	[IFCOUNTER_IQDROPS, "input queue full"],
@@ -33,12 +34,7 @@ function add(counts: Counts, reason: string, count: number): void {
 /** The statistics of several kernels, added up. */
 function readAll(hosts: readonly Kernel[]): Counts {
 	const counts: Counts = new Map();
-	const running = curkernel;
-	for (const host of hosts) {
-		if (host !== curkernel) set_curkernel(host);
-		readCounts(counts);
-	}
-	if (running !== curkernel) set_curkernel(running);
+	inEach(hosts, () => readCounts(counts));
 	return counts;
 }
 

@@ -5,12 +5,13 @@
  * was added since. Neither touches the machine: a run that is measured goes exactly as one that is not.
  */
 import { lock_profiles } from "../src/kernel/lock/lock.ts";
-import { curkernel, type Kernel, sbinuptime, set_curkernel } from "../src/kernel/sched/kernel.ts";
+import { curkernel, type Kernel, sbinuptime } from "../src/kernel/sched/kernel.ts";
 import { sched_wakeup } from "../src/kernel/sched/sleepqueue.ts";
 import { pcpu_find } from "../src/kernel/sched/ule.ts";
 import { gtask_coalesced, gtask_enqueue } from "../src/kernel/taskqueue/gtaskqueue.ts";
 import type { MachineProfile } from "../src/machine/profile.ts";
 import type { Driver } from "./driver.ts";
+import { inEach } from "./each.ts";
 import { type Distribution, StageClock } from "./latency.ts";
 import { isCryptoTask, watchStints } from "./stints.ts";
 
@@ -204,16 +205,14 @@ export class Metrics {
 
 	/** What the books of all machines say. */
 	private books(): Pick<Reading, "ipis" | "per_cpu" | "locks"> {
-		const running = curkernel;
 		const locks = new Map<string, LockUse>();
 		const per_cpu: CpuTime[] = [];
 		let ipis = 0;
-		for (const host of this.hosts) {
-			if (host !== curkernel) set_curkernel(host);
-			ipis += host.machine.ipis;
-			for (const { id } of host.machine.cpus) {
+		inEach(this.hosts, ({ machine }) => {
+			ipis += machine.ipis;
+			for (const { id } of machine.cpus) {
 				const cpu = per_cpu.length;
-				per_cpu.push({ ...readCpu(id, host.machine.profile, this.wasted[cpu]), cpu });
+				per_cpu.push({ ...readCpu(id, machine.profile, this.wasted[cpu]), cpu });
 			}
 			for (const { name, acquisitions, contested, spin_ns, block_ns } of lock_profiles()) {
 				const sum = locks.get(name) ?? { name, acquisitions: 0, contested: 0, spin_ns: 0, block_ns: 0 };
@@ -223,8 +222,7 @@ export class Metrics {
 				sum.block_ns += block_ns;
 				locks.set(name, sum);
 			}
-		}
-		if (running !== curkernel) set_curkernel(running);
+		});
 		return { ipis, per_cpu, locks };
 	}
 

@@ -17,6 +17,7 @@ import { connect } from "../src/machine/wire.ts";
 import { costOverrides } from "./costs.ts";
 import { type Driver, type LoadedPolicy, loadDriver, loadPolicy } from "./driver.ts";
 import { Drops } from "./drops.ts";
+import { inEach } from "./each.ts";
 import "./generic.ts";
 import { energyProxy } from "./energy.ts";
 import { PanicError } from "./errors.ts";
@@ -167,11 +168,10 @@ export class Run {
 		this.pass(SETTLE_NS);
 		const failure = this.scenario.complaint();
 		if (failure !== "") throw new KernelPanic(failure);
-		for (const kernel of this.hosts) {
-			set_curkernel(kernel);
+		inEach(this.hosts, () => {
 			const leaks = uma_leaks().map((leak) => `${leak.used} of ${leak.zone}`);
 			if (leaks.length > 0) throw new KernelPanic(`memory left at the end of the run: ${leaks.join(", ")}`);
-		}
+		});
 	}
 }
 

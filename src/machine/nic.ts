@@ -125,7 +125,7 @@ export class NicQueue {
 
 /** What the card tells about a frame it sends: the queue learns of it once the frame has left. */
 class Departure {
-	readonly event = new Event(this);
+	private readonly event = new Event(this);
 	private readonly queue: NicQueue;
 	private readonly times: number[] = [];
 	private readonly machine: Machine;
@@ -161,10 +161,9 @@ export class Nic {
 	private readonly wire: WireEnd;
 	private readonly key = new Uint8Array(RSS_KEY_BYTES);
 	private readonly departures: readonly Departure[];
-	private running = false;
-
 	/** judges the checksums of a frame */
 	private readonly check: (frame: Uint8Array) => number;
+	private running = false;
 
 	/** @param queues how many receive queues, and as many to send */
 	constructor(wire: WireEnd, queues: number, check: (frame: Uint8Array) => number) {

@@ -5,7 +5,7 @@
  * of their addresses: FreeBSD without option RSS hashes UDP by addresses alone, so that a tunnel's packets all come to one
  * queue, which one a random key decides. Checksums are left to the card.
  * Simplified: descriptors are lists and not bytes; adaptive interrupt moderation (off in 13.0), flow control, VLANs, TSO, LRO and
- * statistics registers are missing.
+ * statistics registers but that of missed packets are missing.
  *
  * @see dev/ixgbe/if_ix.c, ix_txrx.c; machine/nic.ts for the card
  */
@@ -39,10 +39,12 @@ import {
 	IFCAP_LINKSTATE,
 	IFCAP_RXCSUM,
 	IFCAP_VLAN_MTU,
+	IFCOUNTER_IQDROPS,
 	IFF_BROADCAST,
 	IFF_MULTICAST,
 	IFF_SIMPLEX,
 	IFT_ETHER,
+	if_get_counter_default,
 	type ifnet,
 } from "./if_var.ts";
 import {
@@ -202,6 +204,7 @@ function* ixgbe_if_attach(wire: WireEnd, unit: number): Blocking<void> {
 	yield* ether_ifattach(ifp, lla);
 	ifp.if_transmit = iflib_if_transmit;
 	ifp.if_qflush = if_qflush;
+	ifp.if_get_counter = (_ifp, cnt) => (cnt === IFCOUNTER_IQDROPS ? nic.missed : if_get_counter_default(ifp, cnt));
 	yield* iflib_device_register(ctx);
 	for (const queue of nic.queues) {
 		const pc = pcpu_find(queue.index);

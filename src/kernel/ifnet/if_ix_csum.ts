@@ -14,18 +14,13 @@ import {
 	CSUM_PSEUDO_HDR,
 } from "../mbuf/mbuf.ts";
 import { IPPROTO_TCP, IPPROTO_UDP, in_get16, in_get32, in_put16 } from "../netinet/in.ts";
-import { in_pseudo, in_sum_payload, in6_cksum_pseudo } from "../netinet/in_cksum.ts";
+import { in_addword, in_pseudo, in_sum_payload, in6_cksum_pseudo } from "../netinet/in_cksum.ts";
 import { ETHER_HDR_LEN, ETHERTYPE_IP, ETHERTYPE_IPV6 } from "./ethernet.ts";
 
 const IP = ETHER_HDR_LEN;
 const IPV6_HDR_LEN = 40;
 /** more fragments, or an offset: the transport header is not here, or not all it covers */
 const IP_FRAGMENT = 0x3fff;
-
-function fold(sum: number): number {
-	const once = (sum & 0xffff) + (sum >>> 16);
-	return (once & 0xffff) + (once >>> 16);
-}
 
 /** Fills in the checksums that `csum_flags` leaves to the card. The transport's field has the sum of the pseudo header. */
 export function csum_fill(frame: Uint8Array, csum_flags: number, csum_data: number): void {
@@ -76,5 +71,5 @@ function transport(frame: Uint8Array, at: number, end: number, proto: number, ps
 	// a datagram without a checksum is not said to have a right one
 	if (proto === IPPROTO_UDP && in_get16(frame, at + 6) === 0) return 0;
 	const sum = in_sum_payload(frame, at, end - at);
-	return sum === null || fold(sum + pseudo) === 0xffff ? CSUM_DATA_VALID | CSUM_PSEUDO_HDR : 0;
+	return sum === null || in_addword(sum, pseudo) === 0xffff ? CSUM_DATA_VALID | CSUM_PSEUDO_HDR : 0;
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import "../../../sim/generic.ts";
 import "../../../src/dev/wg/if_wg.ts";
 import { run, spawn } from "../../../src/kernel/boot.ts";
-import { IFCOUNTER_IBYTES, IFCOUNTER_IPACKETS } from "../../../src/kernel/ifnet/if_var.ts";
+import { IFCOUNTER_IBYTES, IFCOUNTER_IPACKETS, IFCOUNTER_IQDROPS } from "../../../src/kernel/ifnet/if_var.ts";
 import { iflib_fast_intr_rxtx } from "../../../src/kernel/ifnet/iflib.ts";
 import { mtx_lock_spin, mtx_unlock_spin } from "../../../src/kernel/lock/mutex.ts";
 import { uma_set_fault, uma_zone_list } from "../../../src/kernel/mbuf/uma.ts";
@@ -133,6 +133,9 @@ describe("receiving", () => {
 			for (let i = 0; i < 5; i++) deliver(w, frames(40));
 			expect(w.seen).toHaveLength(128);
 			expect(rxq.ifl_credits).toBe(0);
+			// what nobody had a buffer for, the card counts
+			expect(w.ifp.if_get_counter(w.ifp, IFCOUNTER_IQDROPS)).toBe(72);
+			expect(w.ifp.if_get_counter(w.ifp, IFCOUNTER_IPACKETS)).toBe(128);
 			uma_set_fault(null);
 			run(w.kernel, w.machine.now + 5_000_000);
 			expect(rxq.ifl_credits).toBe(2047);

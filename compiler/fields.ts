@@ -22,10 +22,14 @@ interface Access {
 const ACCESSES: Readonly<Record<string, Access>> = {
 	load: {
 		args: 2,
-		imports: ["load_ready", "load_later"],
+		imports: ["load_ready", "load_later", "load_seen"],
 		code: (field) =>
 			`function $load_${field}(object) {
-				return $load_ready(object, "${field}") ? object.${field} : $load_later(object, "${field}");
+				return $load_ready(object, "${field}") ? object.${field} : $load_later($loaded_${field}, object);
+			}
+			function $loaded_${field}(object) {
+				$load_seen(object, "${field}");
+				return object.${field};
 			}`,
 	},
 	store: {

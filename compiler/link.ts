@@ -7,8 +7,9 @@
  */
 import path from "node:path/posix";
 import { parse } from "acorn";
-import type { Node, Program } from "estree";
+import type { ImportDeclaration, Node, Program } from "estree";
 import { rolldown } from "rolldown";
+import { messagesOnFailure } from "./assertions.ts";
 import { assignedBy, children, end, patternNames, position } from "./node.ts";
 import { moveToFields } from "./variables.ts";
 
@@ -88,8 +89,22 @@ function standIn(file: string, code: string, i: number, linked: string): string 
 	].join("\n");
 }
 
-/** Makes constants of all functions, at the top, where nothing can miss them, and of what is declared with `var`. */
-function constants(code: string): string {
+/** An import statement that has given up the names of constants: `constantly` declares them instead. */
+function importOf(code: string, statement: ImportDeclaration, constant: ReadonlySet<string>, constantly: string[]): string {
+	const renamed = (one: ImportDeclaration["specifiers"][number]): string | null => {
+		if (one.type !== "ImportSpecifier" || one.imported.type !== "Identifier") return null;
+		const { name: imported } = one.imported;
+		if (!constant.has(imported)) return text(code, one);
+		constantly.push(`const ${one.local.name} = $imported_${one.local.name};`);
+		return `${imported} as $imported_${one.local.name}`;
+	};
+	const specifiers = statement.specifiers.map(renamed);
+	if (specifiers.length === 0 || specifiers.includes(null)) return text(code, statement);
+	return `import { ${specifiers.join(", ")} } from ${text(code, statement.source)};`;
+}
+
+/** Makes constants of all functions, at the top, where nothing can miss them, of what is declared with `var`, and of what it imports that is one. */
+function constants(code: string, imported: (specifier: string) => ReadonlySet<string>): string {
 	const { body } = program(code);
 	const reassigned = new Set<string>();
 	const visit = (node: Node): void => {
@@ -97,11 +112,14 @@ function constants(code: string): string {
 		for (const child of children(node)) visit(child);
 	};
 	for (const statement of body) visit(statement);
+	const constantly: string[] = [];
 	const functions: string[] = [];
 	const rest: string[] = [];
 	for (const statement of body) {
 		const source = text(code, statement);
-		if (statement.type === "FunctionDeclaration" && !reassigned.has(statement.id.name)) {
+		if (statement.type === "ImportDeclaration") {
+			rest.push(importOf(code, statement, imported(String(statement.source.value)), constantly));
+		} else if (statement.type === "FunctionDeclaration" && !reassigned.has(statement.id.name)) {
 			functions.push(`const ${statement.id.name} = ${source};`);
 		} else if (
 			statement.type === "VariableDeclaration" &&
@@ -115,16 +133,25 @@ function constants(code: string): string {
 			rest.push(source);
 		}
 	}
-	return [...functions, ...rest, ""].join("\n");
+	return [...constantly, ...functions, ...rest, ""].join("\n");
 }
 
 /**
  * Links `modules` into one, `linked`, which runs them all in the order of the map, each after those it imports. What they
  * import besides, it imports from where it is.
  *
+ * @param others reads other modules, which it imports and which never import it; null if it cannot
  * @returns it, and a module in the place of each, with the same exports
  */
-export async function link(modules: Modules, linked: string): Promise<Map<string, string>> {
+export async function link(
+	modules: Modules,
+	linked: string,
+	others: (file: string) => string | null = () => null,
+): Promise<Map<string, string>> {
+	const imported = (specifier: string): ReadonlySet<string> => {
+		const source = specifier.startsWith(".") ? others(path.join(path.dirname(linked), specifier)) : null;
+		return new Set(source === null ? [] : exportsOf(source).constants);
+	};
 	const bundle = await rolldown({
 		input: ENTRY,
 		platform: "neutral",
@@ -151,5 +178,5 @@ export async function link(modules: Modules, linked: string): Promise<Map<string
 	});
 	await bundle.close();
 	const files = [...modules].map(([file, code], i): [string, string] => [file, standIn(file, code, i, linked)]);
-	return new Map([...files, [linked, moveToFields(constants(output[0].code))]]);
+	return new Map([...files, [linked, moveToFields(messagesOnFailure(constants(output[0].code, imported)))]]);
 }

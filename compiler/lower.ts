@@ -22,6 +22,7 @@
  * back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only if it is to be named.
  */
 import type {
+	BlockStatement,
 	Expression,
 	Function as FunctionNode,
 	Node,
@@ -34,6 +35,7 @@ import type {
 	TemplateElement,
 	TemplateLiteral,
 } from "estree";
+import { afresh } from "./afresh.ts";
 import { moveVariables } from "./bindings.ts";
 import { List } from "./list.ts";
 import { Liveness, type Point } from "./liveness.ts";
@@ -76,8 +78,10 @@ interface CompiledPoint extends Point {
 
 class Lowering {
 	private readonly fn: FunctionNode;
-	/** finds the compiled function again */
+	/** finds the compiled function that goes on */
 	private readonly self: Expression;
+	/** whether that is another than the one that is called */
+	private readonly apart: boolean;
 	private readonly reassigned: ReadonlySet<string>;
 	private readonly locals: string[];
 	private readonly known: Set<string>;
@@ -90,9 +94,10 @@ class Lowering {
 	/** variables that the expression being compiled assigns to: what is read of them before a wait in it may be old after it */
 	private assigned: ReadonlySet<string> = new Set();
 
-	constructor(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>) {
+	constructor(fn: FunctionNode, self: Expression, apart: boolean, reassigned: ReadonlySet<string>) {
 		this.fn = fn;
 		this.self = self;
+		this.apart = apart;
 		this.reassigned = reassigned;
 		this.locals = moveVariables(fn, self);
 		this.known = new Set([
@@ -101,7 +106,8 @@ class Lowering {
 		]);
 	}
 
-	lower(): void {
+	/** @returns the body of the function that goes on, if that is another */
+	lower(): BlockStatement | null {
 		const { fn } = this;
 		const body = this.open();
 		const params = this.parameters(body);
@@ -109,14 +115,21 @@ class Lowering {
 		for (const statement of fn.body.body) this.statement(statement, body, null);
 		const statements = body.finish();
 		new Liveness(this.known, this.points, this.entries).list(statements, new Set());
-		const declared = new Map<string, Expression | null>([
-			[AT, literal(0)],
-			[RESULT, null],
-		]);
+		const declared = new Map<string, Expression | null>([[RESULT, null]]);
 		for (const local of this.locals) declared.set(local, null);
 		fn.generator = false;
 		fn.params = params;
-		fn.body = block([declare("let", declared), this.restore(), ...statements]);
+		const restored = this.restore();
+		if (!this.apart) {
+			const resumed = when(differ(member(name(RESUMPTION), "frame"), literal(null)), block(restored));
+			declared.set(AT, literal(0));
+			fn.body = block([declare("let", declared), resumed, ...statements]);
+			return null;
+		}
+		fn.body = block([declare("let", declared), ...afresh(statements, this.entries)]);
+		for (const parameter of params) for (const { name } of patternNames(parameter)) declared.set(name, null);
+		declared.set(AT, null);
+		return structuredClone(block([declare("let", declared), ...restored, ...statements]));
 	}
 
 	/** Parameters that are more than a name are taken apart in the body: a resumed function has no arguments. */
@@ -138,7 +151,7 @@ class Lowering {
 	}
 
 	/** Where it goes on, and with what; and what each point saves. */
-	private restore(): Statement {
+	private restore(): Statement[] {
 		const cases: SwitchCase[] = [];
 		for (const point of this.points.values()) {
 			const live = [...point.live];
@@ -165,7 +178,7 @@ class Lowering {
 			evaluate(assign(name(AT), member(name(FRAME), "at"))),
 		];
 		if (cases.length > 0) resumed.push({ type: "SwitchStatement", discriminant: name(AT), cases });
-		return when(differ(member(name(RESUMPTION), "frame"), literal(null)), block(resumed));
+		return resumed;
 	}
 
 	private open(): List {
@@ -645,10 +658,17 @@ function bare<T extends Node>(node: T): T {
 /**
  * Makes `fn` a plain function, in place.
  *
- * @param self an expression that finds the function, where it stands
+ * @param self an expression that finds the function that goes on, where it stands
+ * @param apart whether that is another function; else it is `fn`
  * @param reassigned names outside of it that may mean something else after a wait
+ * @returns the body of that other function
  * @throws Unsupported, and `fn` may be left half changed
  */
-export function lowerFunction(fn: FunctionNode, self: Expression, reassigned: ReadonlySet<string>): void {
-	new Lowering(fn, self, reassigned).lower();
+export function lowerFunction(
+	fn: FunctionNode,
+	self: Expression,
+	apart: boolean,
+	reassigned: ReadonlySet<string>,
+): BlockStatement | null {
+	return new Lowering(fn, self, apart, reassigned).lower();
 }

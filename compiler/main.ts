@@ -24,13 +24,13 @@ const APART = [
 	"src/dev/wg/generation.js",
 ];
 
+const DRIVER = "src/dev/wg/linked.js";
+
 /** The module a module of src is linked into: the driver's by themselves, as another driver may be loaded in its place. */
 function linkedInto(file: string): string | null {
 	if (!file.startsWith("src/") || APART.some((place) => file.startsWith(place))) return null;
 	// programs know its ioctls
-	return file.startsWith("src/dev/wg/") && file !== "src/dev/wg/if_wg_ioctl.js"
-		? "src/dev/wg/linked.js"
-		: "src/linked.js";
+	return file.startsWith("src/dev/wg/") && file !== "src/dev/wg/if_wg_ioctl.js" ? DRIVER : "src/linked.js";
 }
 
 function modules(directory: string): string[] {
@@ -51,9 +51,12 @@ function outdated(made: string, file: string): boolean {
 	return changed(path.join(target, made)) <= Math.max(changed(path.join(built, file)), compiler);
 }
 
+function read(file: string): string {
+	return readFileSync(path.join(built, file), "utf8");
+}
+
 function compile(file: string): string {
-	const source = readFileSync(path.join(built, file), "utf8");
-	return compileModule(source, { file, runtime: relative(file, "src/kernel/sched/frame.js") }).code;
+	return compileModule(read(file), { file, runtime: relative(file, "src/kernel/sched/frame.js") }).code;
 }
 
 function write(file: string, code: string): void {
@@ -70,5 +73,6 @@ for (const file of modules(built)) {
 }
 for (const [module, files] of linked) {
 	if (!files.some((file) => outdated(module, file))) continue;
-	for (const [file, code] of await link(new Map(files.map((file) => [file, compile(file)])), module)) write(file, code);
+	const modules = new Map(files.map((file) => [file, compile(file)]));
+	for (const [file, code] of await link(modules, module, read)) write(file, code);
 }

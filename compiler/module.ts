@@ -1,12 +1,21 @@
 /** Compiles a module: all functions that may wait, and the import of what they need for it. */
 import { parse } from "acorn";
 import { generate, type Options } from "astring";
-import type { ClassDeclaration, ClassExpression, Expression, MethodDefinition, Node, Program } from "estree";
+import type {
+	BlockStatement,
+	ClassDeclaration,
+	ClassExpression,
+	Expression,
+	FunctionDeclaration,
+	MethodDefinition,
+	Node,
+	Program,
+} from "estree";
 import { accessFields } from "./fields.ts";
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
 import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
-import { GENERATOR, importOf } from "./runtime.ts";
+import { GENERATOR, importOf, resumedName } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export interface CompileOptions {
@@ -70,8 +79,13 @@ function calledAfter(parent: Node): string {
 	return named?.type === "Identifier" ? named.name : "function";
 }
 
+/** What is the same of all functions that go on. */
+const FUNCTION = { generator: false, async: false, params: [] };
+
 class Compilation {
 	readonly kept: string[] = [];
+	/** functions to be declared in the present list of statements */
+	private beside: FunctionDeclaration[] = [];
 	found = false;
 	private serial = 0;
 	private readonly file: string;
@@ -91,44 +105,69 @@ class Compilation {
 	visit(node: Node, parent: Node, within: ClassDeclaration | ClassExpression | null): void {
 		if (node.type === "MethodDefinition") {
 			for (const child of children(node.value)) this.visit(child, node.value, null);
-			if (isBlocking(node.value)) {
-				const shown =
-					node.key.type === "Identifier" || node.key.type === "PrivateIdentifier" ? node.key.name : "method";
-				this.compile(node.value, methodOf(within, node), shown);
-			}
+			if (isBlocking(node.value)) this.method(node, within);
+			return;
+		}
+		if (node.type === "FunctionDeclaration" && isBlocking(node)) {
+			for (const child of children(node)) this.visit(child, node, null);
+			const goesOn = name(resumedName(node.id.name));
+			const body = this.compile(node, goesOn, true, node.id.name);
+			if (body !== null) this.beside.push({ ...FUNCTION, type: "FunctionDeclaration", id: goesOn, body });
 			return;
 		}
 		if (node.type === "CallExpression" && node.callee.type === "Identifier" && node.callee.name === GENERATOR) return;
 		const inside = node.type === "ClassDeclaration" || node.type === "ClassExpression" ? node : within;
+		const beside = this.beside;
+		if (node.type === "Program" || node.type === "BlockStatement" || node.type === "StaticBlock") this.beside = [];
 		for (const child of children(node)) this.visit(child, node, inside);
+		if (this.beside !== beside) {
+			(node as Program).body.push(...this.beside);
+			this.beside = beside;
+		}
 		if (!isFunction(node) || node.type === "ArrowFunctionExpression" || !isBlocking(node)) return;
 		if (parent.type === "Property" && parent.method) {
 			if (usesSuper(node)) {
 				// a method is all it can be, and has no name inside
-				this.compile(node, null, calledAfter(parent));
+				this.compile(node, null, false, calledAfter(parent));
 				return;
 			}
 			parent.method = false;
 		}
 		node.id ??= name(`$${calledAfter(parent)}${++this.serial}`);
-		this.compile(node, name(node.id.name), node.id.name);
+		this.compile(node, name(node.id.name), false, node.id.name);
 	}
 
-	private compile(fn: FunctionNode, self: Expression | null, shown: string): void {
+	private method(method: MethodDefinition, within: ClassDeclaration | ClassExpression | null): void {
+		const { key } = method;
+		const named = key.type === "Identifier" || key.type === "PrivateIdentifier";
+		const goesOn: MethodDefinition = named ? { ...method, key: { ...key, name: resumedName(key.name) } } : method;
+		const body = this.compile(method.value, methodOf(within, goesOn), named, named ? key.name : "method");
+		if (body === null) return;
+		within!.body.body.push({ ...goesOn, value: { ...FUNCTION, type: "FunctionExpression", body } });
+	}
+
+	/** @returns the body of the function that goes on, if that is `apart` */
+	private compile(
+		fn: FunctionNode,
+		self: Expression | null,
+		apart: boolean,
+		shown: string,
+	): BlockStatement | null {
 		this.found = true;
 		if (points(fn.body) === 0) {
 			fn.generator = false;
-			return;
+			return null;
 		}
 		const before = structuredClone(fn);
 		try {
 			if (self === null) throw new Unsupported("has no name to find it by");
-			lowerFunction(fn, self, this.reassigned);
+			return lowerFunction(fn, self, apart, this.reassigned);
 		} catch (error) {
 			if (!(error instanceof Unsupported)) throw error;
 			this.kept.push(`${this.file}: ${shown} ${error.message}`);
 			Object.assign(fn, before);
 			keepGenerator(fn, shown);
+			return null;
 		}
 	}
 }

@@ -9,7 +9,7 @@ export const RESUMPTION = "$resumption";
 export const GENERATOR = "$generator";
 
 /** Frames come in sizes, by the number of variables in them; larger ones have a list. */
-const SIZES = [4, 9] as const;
+const SIZES = [4, 9, 16] as const;
 
 export function suspendName(variables: number): string {
 	const size = SIZES.find((size) => variables <= size);
@@ -22,7 +22,12 @@ export function variableOf(variables: number, i: number): Expression {
 	return element(member(name(FRAME), "v0"), literal(i));
 }
 
-const IMPORTED = ["resumption", "suspend", ...SIZES.map((size) => `suspend${size}`), "generator"];
+/** What the function is called that goes on with one of this name. */
+export function resumedName(of: string): string {
+	return `${of}$resumed`;
+}
+
+const IMPORTED = ["SUSPENDED", "resumption", "suspend", ...SIZES.map((size) => `suspend${size}`), "generator"];
 
 /** The statement a compiled module begins with: what of `used` it needs. */
 export function importOf(used: ReadonlySet<string>, runtime: string): string {
@@ -31,11 +36,7 @@ export function importOf(used: ReadonlySet<string>, runtime: string): string {
 	return `import { ${names.map((one) => `${one} as $${one}`).join(", ")} } from ${JSON.stringify(runtime)};\n`;
 }
 
-/**
- * Whether a result is SUSPENDED. No other symbol is ever a result, and V8 sees to this test without a call; it would not know
- * what it compares with if it were given the imported constant.
- */
+/** Whether a result is SUSPENDED. */
 export function isSuspended(result: Expression): Expression {
-	const type: Expression = { type: "UnaryExpression", operator: "typeof", prefix: true, argument: result };
-	return equal(type, { type: "Literal", value: "symbol" });
+	return equal(result, name("$SUSPENDED"));
 }

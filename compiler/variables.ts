@@ -9,6 +9,7 @@
 import { parse } from "acorn";
 import { analyze, type Reference } from "eslint-scope";
 import type { Identifier, Node, Program, VariableDeclarator } from "estree";
+import { type Edit, edited } from "./edit.ts";
 import { children, end, position } from "./node.ts";
 
 /** Identifiers that are more than a value where they stand. */
@@ -34,22 +35,6 @@ class Places {
 		};
 		visit(program);
 	}
-}
-
-interface Edit {
-	readonly from: number;
-	readonly to: number;
-	readonly text: string;
-}
-
-function edited(code: string, edits: Edit[]): string {
-	let result = "";
-	let at = 0;
-	for (const edit of edits.sort((a, b) => a.from - b.from || a.to - b.to)) {
-		result += code.slice(at, edit.from) + edit.text;
-		at = edit.to;
-	}
-	return result + code.slice(at);
 }
 
 /**

@@ -22,9 +22,9 @@ export const race_store = SDT_PROBE_DEFINE<[object: object, field: string, td: t
 
 type NumberField<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T];
 
-/** Reads a shared field without a lock. The compiler makes of it a function for each field (compiler/fields.ts), of the two below. */
+/** Reads a shared field without a lock. The compiler makes of it a function for each field (compiler/fields.ts), of those below. */
 export function load<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
-	return load_ready(object, field) ? done(object[field]) : load_later(object, field);
+	return load_ready(object, field) ? done(object[field]) : later(load_now<T, K>, object, field);
 }
 
 /** Whether a shared field may be read at once, and then is. */
@@ -34,14 +34,19 @@ export function load_ready<T extends object>(object: T, field: keyof T & string)
 	return true;
 }
 
-/** Reads it when the clock has caught up. */
-export function load_later<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
-	return later(load_now<T, K>, object, field);
+function load_now<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+	load_seen(object, field);
+	return done(object[field]);
 }
 
-function load_now<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+/** A shared field is read, now that the clock has caught up. */
+export function load_seen<T extends object>(object: T, field: keyof T & string): void {
 	if (race_load.on !== null) race_load.on(object, field, curthread);
-	return done(object[field]);
+}
+
+/** Reads a shared field with `now`, when the clock has caught up. */
+export function load_later<T extends object, V>(now: (object: T) => Blocking<V>, object: T): Blocking<V> {
+	return later(now, object);
 }
 
 /** Writes a shared field without a lock. Compiled as load is. */

@@ -126,6 +126,11 @@ export function m_copydata_fresh(m0: mbuf, off: number, len: number, n: mbuf): v
 		const from = m.m_data + off;
 		const count = Math.min(m.m_len - off, end - at);
 		charge_bytes(count, cost.copy);
+		if (m.m_filler === m.m_filler_end) {
+			bcopy(m.m_buf, from, n.m_buf, at, count);
+			at += count;
+			continue;
+		}
 		const filler = Math.min(Math.max(m.m_filler - from, 0), count);
 		const filler_end = Math.min(Math.max(m.m_filler_end - from, filler), count);
 		if (n.m_filler === n.m_filler_end) n.m_filler = n.m_filler_end = at + filler;

@@ -23,7 +23,7 @@ export class Frame {
 	at = 0;
 	/** the frame of the function that waits for this one */
 	up: Frame | null = null;
-	/** variables it needs again; if there are more than nine, the first of these is all of them: so it is 128 bytes in all */
+	/** variables it needs again; if there are more than sixteen, the first of these is all of them: so it is 184 bytes in all */
 	v0: unknown = undefined;
 	v1: unknown = undefined;
 	v2: unknown = undefined;
@@ -33,6 +33,13 @@ export class Frame {
 	v6: unknown = undefined;
 	v7: unknown = undefined;
 	v8: unknown = undefined;
+	v9: unknown = undefined;
+	v10: unknown = undefined;
+	v11: unknown = undefined;
+	v12: unknown = undefined;
+	v13: unknown = undefined;
+	v14: unknown = undefined;
+	v15: unknown = undefined;
 }
 
 /** So many are made at once, and lie together in the host's memory. Made one by one they were all over it, and 1.03 times as slow. */
@@ -149,6 +156,40 @@ export function suspend9(
 	return SUSPENDED;
 }
 
+/** Saves a function with up to 16 variables. */
+export function suspend16(
+	fn: Resumable,
+	self: unknown,
+	at: number,
+	v0: unknown,
+	v1: unknown,
+	v2: unknown,
+	v3: unknown,
+	v4: unknown,
+	v5: unknown,
+	v6: unknown,
+	v7: unknown,
+	v8: unknown,
+	v9: unknown,
+	v10?: unknown,
+	v11?: unknown,
+	v12?: unknown,
+	v13?: unknown,
+	v14?: unknown,
+	v15?: unknown,
+): typeof SUSPENDED {
+	suspend9(fn, self, at, v0, v1, v2, v3, v4, v5, v6, v7, v8);
+	const frame = outermost;
+	frame.v9 = v9;
+	frame.v10 = v10;
+	frame.v11 = v11;
+	frame.v12 = v12;
+	frame.v13 = v13;
+	frame.v14 = v14;
+	frame.v15 = v15;
+	return SUSPENDED;
+}
+
 /** Saves a function with any number of variables. */
 export function suspend(fn: Resumable, self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
 	save(fn, self, at).v0 = values;
@@ -183,7 +224,7 @@ export function generator(iterator: BlockingGenerator, name: string): unknown {
  * says so.
  */
 export function frame_name(frame: Frame): string {
-	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name;
+	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name.replace("$resumed", "");
 }
 
 /** Goes on after a wait: the innermost of a thread's frames, so whoever runs the thread knows it. */

@@ -44,7 +44,11 @@ function statementAfresh(s: Statement, entries: ReadonlySet<SwitchStatement>): S
 		case "ForStatement":
 			return [{ ...s, test: s.test ? test(s.test) : null, body: inner(s.body) }];
 		case "SwitchStatement": {
-			if (entries.has(s)) return afresh(s.cases.flatMap(({ consequent }) => consequent), entries);
+			if (entries.has(s))
+				return afresh(
+					s.cases.flatMap(({ consequent }) => consequent),
+					entries,
+				);
 			const cases = s.cases.map((one) => ({ ...one, consequent: afresh(one.consequent, entries) }));
 			return [{ ...s, discriminant: test(s.discriminant), cases }];
 		}

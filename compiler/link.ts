@@ -90,7 +90,12 @@ function standIn(file: string, code: string, i: number, linked: string): string 
 }
 
 /** An import statement that has given up the names of constants: `constantly` declares them instead. */
-function importOf(code: string, statement: ImportDeclaration, constant: ReadonlySet<string>, constantly: string[]): string {
+function importOf(
+	code: string,
+	statement: ImportDeclaration,
+	constant: ReadonlySet<string>,
+	constantly: string[],
+): string {
 	const renamed = (one: ImportDeclaration["specifiers"][number]): string | null => {
 		if (one.type !== "ImportSpecifier" || one.imported.type !== "Identifier") return null;
 		const { name: imported } = one.imported;

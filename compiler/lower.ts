@@ -87,6 +87,8 @@ class Lowering {
 	private readonly known: Set<string>;
 	private readonly entries = new Set<SwitchStatement>();
 	private readonly points = new Map<Statement, CompiledPoint>();
+	/** calls after which the function is over and returns nothing */
+	private readonly last: ReadonlySet<Statement>;
 	private count = 0;
 	private serial = 0;
 	/** compiled loops and switches around the present place: what `break` and `continue` leave */
@@ -99,6 +101,7 @@ class Lowering {
 		this.self = self;
 		this.apart = apart;
 		this.reassigned = reassigned;
+		this.last = lastCalls(fn);
 		this.locals = moveVariables(fn, self);
 		this.known = new Set([
 			...this.locals,
@@ -469,22 +472,17 @@ class Lowering {
 		}
 		switch (s.type) {
 			case "ExpressionStatement": {
+				if (this.last.has(s)) {
+					this.giveBack(s.expression, out);
+					return;
+				}
 				const left = this.whole(s.expression, out);
 				if (left.type !== "Identifier") out.add(evaluate(left));
 				return;
 			}
-			case "ReturnStatement": {
-				const argument = s.argument as Expression;
-				if (argument.type !== "YieldExpression" || !argument.delegate) {
-					out.add(giveBack(this.whole(argument, out)));
-					return;
-				}
-				// nothing is left to do here afterwards, so nobody need come back, but for the name
-				const awaited = this.whole(argument.argument as Expression, out);
-				out.add(when(not(member(name(RESUMPTION), "named")), giveBack(awaited)));
-				out.add(giveBack(this.point(awaited, out)));
+			case "ReturnStatement":
+				this.giveBack(s.argument as Expression, out);
 				return;
-			}
 			case "ThrowStatement":
 				out.add({ type: "ThrowStatement", argument: this.whole(s.argument, out) });
 				return;
@@ -540,6 +538,25 @@ class Lowering {
 				return;
 			default:
 				throw new Unsupported(`waits in a ${s.type}`);
+		}
+	}
+
+	/** A return of what waits. */
+	private giveBack(value: Expression, out: List): void {
+		if (value.type === "ConditionalExpression" && points(value.test) === 0) {
+			this.branch(
+				value.test,
+				(o) => this.giveBack(value.consequent, o),
+				(o) => this.giveBack(value.alternate, o),
+				out,
+			);
+		} else if (value.type === "YieldExpression" && value.delegate) {
+			// nothing is left to do here afterwards, so nobody need come back, but for the name
+			const awaited = this.whole(value.argument as Expression, out);
+			out.add(when(not(member(name(RESUMPTION), "named")), giveBack(awaited)));
+			out.add(giveBack(this.point(awaited, out)));
+		} else {
+			out.add(giveBack(this.whole(value, out)));
 		}
 	}
 
@@ -634,6 +651,36 @@ class Lowering {
 			return labelled(label, { type: "SwitchStatement", discriminant: entered, cases });
 		});
 	}
+}
+
+/**
+ * The calls that are the last a function does, if it never returns a value: then it may as well return what they do, as nobody looks at
+ * what comes from a function of nothing.
+ */
+function lastCalls(fn: FunctionNode): Set<Statement> {
+	const found = new Set<Statement>();
+	let returns = false;
+	const isLast = (s: Statement | undefined): void => {
+		if (s?.type === "ExpressionStatement" && s.expression.type === "YieldExpression" && s.expression.delegate)
+			found.add(s);
+		else if (s?.type === "BlockStatement") isLast(s.body.at(-1));
+		else if (s?.type === "IfStatement") {
+			isLast(s.consequent);
+			isLast(s.alternate ?? undefined);
+		}
+	};
+	const visit = (node: Node): void => {
+		if (isFunction(node)) return;
+		if (node.type === "ReturnStatement" && node.argument) returns = true;
+		const list = node.type === "BlockStatement" ? node.body : node.type === "SwitchCase" ? node.consequent : [];
+		list.forEach((s, i) => {
+			if (s.type === "ReturnStatement") isLast(list[i - 1]);
+		});
+		for (const child of children(node)) visit(child);
+	};
+	visit(fn.body);
+	if (fn.body.type === "BlockStatement") isLast(fn.body);
+	return returns ? new Set() : found;
 }
 
 /** The variables an expression assigns to in its course; what it does so as a whole comes last, and does not count. */

@@ -147,12 +147,7 @@ class Compilation {
 	}
 
 	/** @returns the body of the function that goes on, if that is `apart` */
-	private compile(
-		fn: FunctionNode,
-		self: Expression | null,
-		apart: boolean,
-		shown: string,
-	): BlockStatement | null {
+	private compile(fn: FunctionNode, self: Expression | null, apart: boolean, shown: string): BlockStatement | null {
 		this.found = true;
 		if (points(fn.body) === 0) {
 			fn.generator = false;

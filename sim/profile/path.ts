@@ -6,7 +6,7 @@
  * next is nearly always the same, though: where only one was ever found it is taken on trust, where there are several a few
  * names tell which, and every so often all are looked at again.
  */
-import { type Frame, frame_name } from "../../src/kernel/sched/frame.ts";
+import { type Frame, frame_name, source_name } from "../../src/kernel/sched/frame.ts";
 import { curthread } from "../../src/kernel/sched/thread.ts";
 
 /** A function, and the functions it was called from: a node of the tree of all call stacks seen. */
@@ -121,7 +121,7 @@ function callers(reader: Reader, frames: number, waiting: Frame | null): string[
 			break;
 		}
 		if (host[i] === RUNS_GENERATOR) i++;
-		else if (!SILENT.has(host[i])) add(host[i]);
+		else if (!SILENT.has(host[i])) add(source_name(host[i]));
 	}
 	return names;
 }

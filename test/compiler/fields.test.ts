@@ -9,8 +9,16 @@ test("each field gets its functions once, and they come from where load and stor
 	const code = compiled(`${ATOMIC}
 		function* f(a, b) { yield* store(a, "x", (yield* load(b, "x")) + (yield* load(a, "x"))); return yield* load(b, "y"); }
 	`);
-	expect(code).toMatch(/load_ready as \$load_ready, load_later as \$load_later, load_seen as \$load_seen, store_ready as \$store_ready/);
-	expect(code.match(/function \$\w+/g)).toEqual(["function $load_x", "function $store_x", "function $load_y"]);
+	expect(code).toMatch(
+		/load_ready as \$load_ready, load_later as \$load_later, load_seen as \$load_seen, store_ready as \$store_ready/,
+	);
+	expect(code.match(/function \$\w+/g)).toEqual([
+		"function $load_x",
+		"function $loaded_x",
+		"function $store_x",
+		"function $load_y",
+		"function $loaded_y",
+	]);
 	expect(code).toContain("$load_x(b)");
 	expect(code).not.toMatch(/\b(?:load|store)\(/);
 });

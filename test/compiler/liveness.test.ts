@@ -6,9 +6,15 @@ import { compileModule } from "../../compiler/module.ts";
 function saved(parameters: string, body: string): string[][] {
 	const { code, kept } = compileModule(`function* f(${parameters}) {${body}}`, { file: "m.js", runtime: "./frame.js" });
 	expect(kept).toEqual([]);
-	return [...code.matchAll(/\$suspend\d*\(f, this, \d+(?:, ([^)]*))?\)/g)].map(
-		([, names]) => names?.replace(/\$\d+/g, "$").split(", ").sort() ?? [],
-	);
+	const [called, goesOn] = code
+		.split("function f$resumed")
+		.map((half) =>
+			[...half.matchAll(/\$suspend\d*\(f\$resumed, this, \d+(?:, ([^)]*))?\)/g)].map(
+				([, names]) => names?.replace(/\$\d+/g, "$").split(", ").sort() ?? [],
+			),
+		);
+	expect(called).toEqual(goesOn);
+	return goesOn;
 }
 
 test.each<[string, string, string, string[][]]>([

@@ -104,7 +104,9 @@ describe("what cannot be compiled is said, with the reason", () => {
 	])("%s", (body, reason) => {
 		const { code, kept } = compiled(`function* f() { ${body} }`);
 		expect(kept).toEqual([`m.js: ${reason}`]);
-		expect(code).toMatch(/^import \{ generator as \$generator \} from ".\/frame.js";\nfunction f\(\.\.\.\$arguments\)/);
+		expect(code).toMatch(
+			/^import \{.* generator as \$generator \} from ".\/frame.js";\nfunction f\(\.\.\.\$arguments\)/,
+		);
 	});
 
 	test("methods by their names; those that nothing inside can find are kept, too", () => {
@@ -157,6 +159,7 @@ describe("the header", () => {
 	test.each<[string, string, string]>([
 		["nothing, where nothing waits", "function* f() { return 1; }", ""],
 		["what goes on, and what saves few variables", "function* f() { yield; }", "resumption suspend4"],
+		["what tells whether a call waits", "function* f() { yield* g(); f(); }", "SUSPENDED resumption suspend4"],
 		[
 			"what saves more of them",
 			"function* f(a, b, c, d, e) { yield; return [a, b, c, d, e]; } function* g() { yield; }",
@@ -165,6 +168,11 @@ describe("the header", () => {
 		[
 			"what saves many",
 			"function* f(a, b, c, d, e, g, h, i, j, k) { yield; return [a, b, c, d, e, g, h, i, j, k]; }",
+			"resumption suspend16",
+		],
+		[
+			"what saves any number",
+			"function* f(a, b, c, d, e, g, h, i, j, k, l, m, n, o, p, q, r) { yield; return [a, b, c, d, e, g, h, i, j, k, l, m, n, o, p, q, r]; }",
 			"resumption suspend",
 		],
 		["what runs a generator", "function* f() { try { yield; } finally {} }", "generator"],
@@ -216,12 +224,13 @@ const deep = { m: [async () => { await import("./i.js"); }] };
 describe("names", () => {
 	test("of functions that wait are what they were in the source; those without get one that says what holds them", () => {
 		const names = waiting(`
-			class A { *method() { yield* this.#hidden(); } *#hidden() { yield* A.of(); } static *of() { yield* kept(); } }
+			class A { *method() { yield* this.#hidden(); f(); } *#hidden() { yield* A.of(); f(); } static *of() { yield* kept(); f(); } }
 			function* kept() { try { yield* object.member(); } finally {} }
-			const object = { *member() { yield* held(); } };
-			const held = function* () { yield* own(); };
+			const object = { *member() { yield* held(); f(); } };
+			const held = function* () { yield* own(); f(); };
 			const own = function* named() { yield; };
-			function* main() { yield* new A().method(); }
+			const f = () => {};
+			function* main() { yield* new A().method(); f(); }
 		`);
 		expect(names).toEqual([
 			"named",
@@ -249,11 +258,11 @@ describe("names", () => {
 		const td: Coroutine = { td_main: entryOf(compile(program), { trace }) as () => unknown, td_frame: null };
 		while (resume_thread(td));
 		const ours = (trace: readonly string[]): string[] =>
-			trace.filter((name) => /^(?:A\.method|\$kept0|kept|main|entry)$/.test(name));
+			trace.filter((name) => /^(?:A\.method(?:\$resumed)?|\$kept0|kept|main|entry)$/.test(name));
 		expect(traces.map(ours)).toEqual([
 			["A.method", "$kept0", "kept", "main", "entry"],
 			// who waits for it is not on the stack, but hangs on the thread
-			["A.method"],
+			["A.method$resumed"],
 		]);
 	});
 });

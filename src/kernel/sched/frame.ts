@@ -224,7 +224,12 @@ export function generator(iterator: BlockingGenerator, name: string): unknown {
  * says so.
  */
 export function frame_name(frame: Frame): string {
-	return frame.fn === resume_generator ? (frame.v1 as string) : frame.fn.name.replace("$resumed", "");
+	return frame.fn === resume_generator ? (frame.v1 as string) : source_name(frame.fn.name);
+}
+
+/** What a function is called in the source: one that goes on is another than the one that was called. */
+export function source_name(compiled: string): string {
+	return compiled.replace("$resumed", "");
 }
 
 /** Goes on after a wait: the innermost of a thread's frames, so whoever runs the thread knows it. */

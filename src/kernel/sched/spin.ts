@@ -62,16 +62,21 @@ function spin_wake(td: thread, time: number): void {
 	curkernel.machine.events.schedule(pc.stretch, seen + cost.lock_delay + cost.atomic);
 }
 
+/** Mostly it is the last, and often the only one. */
+function remove(threads: thread[], td: thread): void {
+	if (threads[threads.length - 1] === td) threads.pop();
+	else threads.splice(threads.indexOf(td), 1);
+}
+
 /** The spinner stops spinning, whatever the reason, and its time is booked. */
 export function spin_end(td: thread): void {
 	const lock = td.td_spinlock as Contested;
 	const elapsed = Math.max(0, curkernel.machine.events.now - td.td_spin_since);
 	td.td_spinning = false;
-	lock.spinners.splice(lock.spinners.indexOf(td), 1);
+	remove(lock.spinners, td);
 	if (lock.granted === td) lock.granted = null;
 	td.td_spinlock = null;
-	const all = spinning();
-	all.splice(all.indexOf(td), 1);
+	remove(spinning(), td);
 	pcpu_find(td.td_cpu).cpu.spin_ns += elapsed;
 	lock.spun(td, elapsed);
 }

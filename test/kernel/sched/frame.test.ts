@@ -89,6 +89,7 @@ describe("a thread", () => {
 		const td = threadOf(function* main() {
 			yield* outer();
 			yield* pause();
+			forget(0);
 		});
 		resume_thread(td);
 		expect(frames(td)).toEqual(["pause", "inner", "outer", "main"]);
@@ -153,6 +154,44 @@ describe("a thread", () => {
 		expect(log).toEqual([[1, undefined, null, 0], "last", "at once"]);
 	});
 
+	test("has no frame for a function that returns nothing and waits last of all, either", () => {
+		const log: string[] = [];
+		function* branches(n: number): Blocking<void> {
+			if (n === 0) {
+				yield* pause();
+				return;
+			}
+			if (n === 1) yield* pause();
+			else {
+				yield* pause();
+				log.push("more");
+			}
+		}
+		function* chooses(n: number): Blocking<number> {
+			return n === 0 ? 5 : yield* done(n);
+		}
+		function* waits(): Blocking<number> {
+			yield* pause();
+			return 6;
+		}
+		function* either(first: boolean): Blocking<number> {
+			return first ? yield* chooses(0) : yield* waits();
+		}
+		const td = threadOf(function* main() {
+			for (let n = 0; n < 3; n++) yield* branches(n);
+			log.push(`${yield* either(true)} ${yield* either(false)}`);
+		});
+		const seen: string[][] = [];
+		while (resume_thread(td)) seen.push(frames(td));
+		expect(seen).toEqual([
+			["pause", "main"],
+			["pause", "main"],
+			["pause", "branches", "main"],
+			["pause", "waits", "main"],
+		]);
+		expect(log).toEqual(["more", "5 6"]);
+	});
+
 	test("knows nothing of another one that runs in between", () => {
 		const log: string[] = [];
 		function* count(name: string, to: number): Blocking<number> {
@@ -188,7 +227,7 @@ describe("a thread", () => {
 		expect(got).toBe(7);
 	});
 
-	test.each([4, 5, 10, 11, 15])("brings back %i variables, each its own", (count) => {
+	test.each([4, 5, 10, 11, 15, 17])("brings back %i variables, each its own", (count) => {
 		let got: readonly number[] = [];
 		function* some(n: number): Blocking<readonly number[]> {
 			const a = n + 1;
@@ -222,8 +261,14 @@ describe("a thread", () => {
 			const m = n + 13;
 			const o = n + 14;
 			const p = n + 15;
+			if (count === 15) {
+				yield;
+				return [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p];
+			}
+			const q = n + 16;
+			const r = n + 17;
 			yield;
-			return [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p];
+			return [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r];
 		}
 		const td = threadOf(function* () {
 			got = yield* some(100);
@@ -271,6 +316,7 @@ describe("what is thrown", () => {
 	function* through(what: string): Blocking<void> {
 		yield* pause();
 		yield* fail(what);
+		forget(what);
 	}
 
 	test("while functions wait comes to the innermost of them that can catch it", () => {

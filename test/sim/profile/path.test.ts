@@ -1,7 +1,7 @@
 /** Paths of functions: a tree, and a search that finds out when it was wrong. */
 import { expect, test } from "vitest";
 import { Path, PathFinder } from "../../../sim/profile/path.ts";
-import { type Coroutine, resume_thread } from "../../../src/kernel/sched/frame.ts";
+import { type Coroutine, name_all, resume_thread } from "../../../src/kernel/sched/frame.ts";
 
 test("a path knows its functions, and what it lies within", () => {
 	const root = new Path("", null);
@@ -56,7 +56,9 @@ class Miniature {
 			for (const encrypts of rounds) yield* encrypts ? wg_encrypt() : wg_decrypt();
 		}
 		this.thread = { td_main: loop, td_frame: null };
+		const named = name_all();
 		while (resume_thread(this.thread));
+		named();
 	}
 }
 

@@ -17,8 +17,10 @@ export function messagesOnFailure(code: string): string {
 		if (!ASSERTIONS.has(node.callee.name) || parent.type !== "ExpressionStatement") return;
 		const [condition, message] = node.arguments;
 		if (message === undefined || message.type === "Literal" || condition.type === "SpreadElement") return;
-		const [from, to] = [position(condition)!, end(condition)];
-		edits.push({ from: position(node)!, to, text: `(${code.slice(from, to)}) || ${node.callee.name}(false` });
+		// parentheses around a condition are not part of it
+		const to = code.indexOf(",", end(condition));
+		const asserted = code.slice(code.indexOf("(", end(node.callee)) + 1, to);
+		edits.push({ from: position(node)!, to, text: `(${asserted}) || ${node.callee.name}(false` });
 	};
 	const program = parse(code, { ecmaVersion: "latest", sourceType: "module" }) as unknown as Program;
 	visit(program, program);

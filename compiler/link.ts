@@ -55,6 +55,33 @@ function passedOn(code: string): string[] {
 		.map((node) => text(code, node));
 }
 
+/** The constants that `file` may import from `specifier`, those included that are passed on there. */
+function constantsOf(
+	file: string,
+	specifier: string,
+	read: (file: string) => string | null,
+	known = new Map<string, Set<string>>(),
+): ReadonlySet<string> {
+	const other = path.join(path.dirname(file), specifier);
+	const before = known.get(other);
+	if (before !== undefined) return before;
+	const code = specifier.startsWith(".") ? read(other) : null;
+	const names = new Set<string>(code === null ? [] : exportsOf(code).constants);
+	known.set(other, names);
+	for (const node of code === null ? [] : program(code).body) {
+		if (node.type === "ExportAllDeclaration" && !node.exported) {
+			for (const name of constantsOf(other, String(node.source.value), read, known)) names.add(name);
+		} else if (node.type === "ExportNamedDeclaration" && node.source) {
+			const there = constantsOf(other, String(node.source.value), read, known);
+			for (const { local, exported } of node.specifiers) {
+				if (local.type !== "Identifier" || exported.type !== "Identifier") continue;
+				if (there.has(local.name)) names.add(exported.name);
+			}
+		}
+	}
+	return names;
+}
+
 function text(code: string, node: Node): string {
 	return code.slice(position(node), end(node));
 }
@@ -153,10 +180,7 @@ export async function link(
 	linked: string,
 	others: (file: string) => string | null = () => null,
 ): Promise<Map<string, string>> {
-	const imported = (specifier: string): ReadonlySet<string> => {
-		const source = specifier.startsWith(".") ? others(path.join(path.dirname(linked), specifier)) : null;
-		return new Set(source === null ? [] : exportsOf(source).constants);
-	};
+	const imported = (specifier: string): ReadonlySet<string> => constantsOf(linked, specifier, others);
 	const bundle = await rolldown({
 		input: ENTRY,
 		platform: "neutral",

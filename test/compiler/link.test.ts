@@ -172,3 +172,37 @@ test("what cannot be linked is said", async () => {
 		/nothing/,
 	);
 });
+
+describe("what it imports from outside", () => {
+	const outside: Record<string, string> = {
+		"outside/all.mjs": 'export * from "./constants.mjs"; export { n as m, f as g } from "./constants.mjs";',
+		"outside/constants.mjs": `
+			export * from "./all.mjs";
+			export const c = {};
+			export let n = 0;
+			export function f() { return ++n; }
+			export class K {}`,
+	};
+	const source = `
+		import { c, f, K, n } from "./outside/constants.mjs";
+		import { c as d, g, m } from "./outside/all.mjs";
+		import * as whole from "./outside/constants.mjs";
+		import { sep } from "node:path";
+		export function look() { f(); g(); return [c === d, f === g, c === whole.c, new K() instanceof whole.K, n, m, sep]; }`;
+
+	test("becomes a constant if it is one, also one that is passed on, and is seen to change if not", async () => {
+		const files = await link(new Map([["user.mjs", source]]), "linked.mjs", (file) => outside[file] ?? null);
+		const l = new Linked(new Map([...files, ...Object.entries(outside)]));
+		for (const name of ["c", "c$1", "f", "g", "K"]) expect(l.code).toContain(`const ${name} = $imported_${name};`);
+		for (const name of ["n", "m", "whole", "sep"]) expect(l.code).not.toContain(`$imported_${name}`);
+		const { look } = await l.import("user.mjs");
+		expect(look()).toEqual([true, true, true, true, 2, 2, path.sep]);
+		expect(look().slice(4, 6)).toEqual([4, 4]);
+	});
+
+	test("stays what it was if the outside cannot be read", async () => {
+		const l = await linked({ "user.mjs": source }, outside);
+		expect(l.code).not.toContain("$imported_");
+		expect((await l.import("user.mjs")).look()).toEqual([true, true, true, true, 2, 2, path.sep]);
+	});
+});

@@ -1,7 +1,6 @@
 /**
  * A function that waits is compiled twice: once as it is called, once as it goes on. This makes the first of the second: of statements with
- * ways in for whoever goes on, the same without. Nothing comes to them from elsewhere then, so the host need not provide for it, and
- * what is left is a fifth shorter: more of it fits in the host's caches, and more of it into functions that call it.
+ * ways in for whoever goes on, the same without. Nothing comes to them from elsewhere then, so the host need not provide for it.
  */
 import type { Expression, Statement, SwitchStatement } from "estree";
 import { block, position } from "./node.ts";

@@ -1,25 +1,26 @@
 /**
- * Turns one generator function into a plain function that saves its state when it has to wait.
+ * Turns one generator function into plain functions that save their state when they have to wait.
  *
- * The compiled function runs straight through while nothing waits. Where it calls something that may, it looks whether
+ * The one that is called runs straight through while nothing waits. Where it calls something that may, it looks whether
  * SUSPENDED came back; if so it saves what it still needs in a frame (see src/kernel/sched/frame.ts) and returns SUSPENDED, too.
- * To go on, it is called again with that frame: it takes its variables back and jumps to where it was.
+ * Another one goes on with that frame: it takes the variables back and jumps to where the first was. Most calls never need it, and the
+ * first is shorter and quicker without the ways in.
  *
- *     function* f(a) {                 function f(a) {
- *         const x = g(a);                  let $at = 0, $result, x;
- *         yield* h();                      if (resumption.frame !== null) { ... $at = 1; x = $frame.v0; }
- *         return x;                        switch ($at) {
- *     }                                    case 0:
- *                                              x = g(a);
- *                                              if (($result = h()) === SUSPENDED) return suspend4(f, this, 1, x);
- *                                          case 1:
- *                                              $at = 0;
- *                                              return x;
- *                                          }
- *                                      }
+ *     function* f(a) {     function f(a) {                                function f$resumed() {
+ *         const x = g(a);      let $result, x;                                let $result, x, a, $at;
+ *         yield* h();          x = g(a);                                      ... $at = $frame.at; x = $frame.v0;
+ *         return x;            if (($result = h()) === SUSPENDED) {           switch ($at) {
+ *     }                            return suspend4(f$resumed, this, 1, x);    case 0: ...
+ *                              }                                              case 1:
+ *                              return x;                                          $at = 0;
+ *                          }                                                      return x;
+ *                                                                             }
+ *                                                                         }
  *
- * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0. What only gives
- * back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only if it is to be named.
+ * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0. Without these
+ * it is what the first function does (afresh.ts). A function expression has nowhere to put another beside it: it is both, and looks
+ * for a frame first. What only gives back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only
+ * if it is to be named; so does a function that returns nothing with what it does last.
  */
 import type {
 	BlockStatement,

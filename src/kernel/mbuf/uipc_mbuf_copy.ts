@@ -126,21 +126,21 @@ export function m_copydata_fresh(m0: mbuf, off: number, len: number, n: mbuf): v
 		const from = m.m_data + off;
 		const count = Math.min(m.m_len - off, end - at);
 		charge_bytes(count, cost.copy);
-		if (m.m_filler === m.m_filler_end) {
-			bcopy(m.m_buf, from, n.m_buf, at, count);
-			at += count;
-			continue;
-		}
-		const filler = Math.min(Math.max(m.m_filler - from, 0), count);
-		const filler_end = Math.min(Math.max(m.m_filler_end - from, filler), count);
-		if (n.m_filler === n.m_filler_end) n.m_filler = n.m_filler_end = at + filler;
-		if (n.m_filler_end === at + filler) {
-			bcopy(m.m_buf, from, n.m_buf, at, filler);
-			bcopy(m.m_buf, from + filler_end, n.m_buf, at + filler_end, count - filler_end);
-			n.m_filler_end = at + filler_end;
-		} else bcopy(m.m_buf, from, n.m_buf, at, count);
+		if (m.m_filler === m.m_filler_end) bcopy(m.m_buf, from, n.m_buf, at, count);
+		else copy_around_filler(m, from, n, at, count);
 		at += count;
 	}
+}
+
+function copy_around_filler(m: mbuf, from: number, n: mbuf, at: number, count: number): void {
+	const filler = Math.min(Math.max(m.m_filler - from, 0), count);
+	const filler_end = Math.min(Math.max(m.m_filler_end - from, filler), count);
+	if (n.m_filler === n.m_filler_end) n.m_filler = n.m_filler_end = at + filler;
+	if (n.m_filler_end === at + filler) {
+		bcopy(m.m_buf, from, n.m_buf, at, filler);
+		bcopy(m.m_buf, from + filler_end, n.m_buf, at + filler_end, count - filler_end);
+		n.m_filler_end = at + filler_end;
+	} else bcopy(m.m_buf, from, n.m_buf, at, count);
 }
 
 /** A deep, writable copy of a packet. null without memory; the original is untouched. */

@@ -86,6 +86,17 @@ describe.each(aeadBackends)("$name", (backend) => {
 		);
 	});
 
+	test.each([16_384, 70_000, 3_000_000])("%i bytes, and short ones after them", (length) => {
+		for (const plain of [counting(length, 3), ascii("short")]) {
+			const box = sealed(counting(32), counting(12), ascii("header"), plain);
+			const out = new Uint8Array(plain.length + 16);
+			backend.seal(counting(32), counting(12), ascii("header"), plain, 0, plain.length, out, 0);
+			expect(Buffer.compare(out, box)).toBe(0);
+			expect(backend.open(counting(32), counting(12), ascii("header"), box, 0, box.length, out, 0)).toBe(true);
+			expect(Buffer.compare(out.subarray(0, plain.length), plain)).toBe(0);
+		}
+	});
+
 	test("a flipped bit anywhere fails, and nothing is written", () => {
 		fc.assert(
 			fc.property(key, nonce, text, fc.nat(), fc.integer({ min: 0, max: 7 }), (k, n, plain, where, bit) => {

@@ -12,7 +12,7 @@ export function afresh(statements: readonly Statement[], entries: ReadonlySet<Sw
 }
 
 function statementAfresh(s: Statement, entries: ReadonlySet<SwitchStatement>): Statement[] {
-	// as it was in the source, or the point itself
+	// as it was in the source
 	if (position(s) !== undefined) return [s];
 	const inner = (statement: Statement): Statement => {
 		const [only, ...more] = statementAfresh(statement, entries);

@@ -24,13 +24,13 @@ const APART = [
 	"src/dev/wg/generation.js",
 ];
 
-const DRIVER = "src/dev/wg/linked.js";
-
 /** The module a module of src is linked into: the driver's by themselves, as another driver may be loaded in its place. */
 function linkedInto(file: string): string | null {
 	if (!file.startsWith("src/") || APART.some((place) => file.startsWith(place))) return null;
 	// programs know its ioctls
-	return file.startsWith("src/dev/wg/") && file !== "src/dev/wg/if_wg_ioctl.js" ? DRIVER : "src/linked.js";
+	return file.startsWith("src/dev/wg/") && file !== "src/dev/wg/if_wg_ioctl.js"
+		? "src/dev/wg/linked.js"
+		: "src/linked.js";
 }
 
 function modules(directory: string): string[] {

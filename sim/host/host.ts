@@ -1,9 +1,8 @@
-/** What of the host the kernels of this process use: libraries that do their arithmetic. What a run does never depends on it. */
+/** Which libraries of the host do the arithmetic of the kernels of this process. What a run does never depends on it. */
 import { type aead_backend, noble_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { UsageError } from "../errors.ts";
 import { quote } from "../units.ts";
-import { inlineMore } from "./inlining.ts";
 import { opensslAead, opensslX25519 } from "./openssl.ts";
 import { sodiumAead, sodiumReady } from "./sodium.ts";
 
@@ -22,7 +21,6 @@ export async function installHost(environment: Readonly<Record<string, string | 
 	if (aead === undefined) {
 		throw new UsageError(`${VARIABLE}: no ${quote(name)}; there is ${aeads.map((one) => one.name).join(", ")}`);
 	}
-	inlineMore();
 	await sodiumReady;
 	set_host_aead(aead);
 	set_host_x25519(opensslX25519);

@@ -19,19 +19,25 @@ interface Access {
 	readonly code: (field: string) => string;
 }
 
-const ACCESSES: Readonly<Record<string, Access>> = {
-	load: {
+/** `kind` is load, or another that reads. */
+function reads(kind: string): Access {
+	return {
 		args: 2,
-		imports: ["load_ready", "load_later", "load_seen"],
+		imports: [`${kind}_ready`, "load_later", "load_seen"],
 		code: (field) =>
-			`function $load_${field}(object) {
-				return $load_ready(object, "${field}") ? object.${field} : $load_later($loaded_${field}, object);
+			`function $${kind}_${field}(object) {
+				return $${kind}_ready(object, "${field}") ? object.${field} : $load_later($${kind}_${field}_now, object);
 			}
-			function $loaded_${field}(object) {
+			function $${kind}_${field}_now(object) {
 				$load_seen(object, "${field}");
 				return object.${field};
 			}`,
-	},
+	};
+}
+
+const ACCESSES: Readonly<Record<string, Access>> = {
+	load: reads("load"),
+	load_read_mostly: reads("load_read_mostly"),
 	store: {
 		args: 3,
 		imports: ["store_ready", "store_later"],

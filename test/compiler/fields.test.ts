@@ -14,10 +14,10 @@ test("each field gets its functions once, and they come from where load and stor
 	);
 	expect(code.match(/function \$\w+/g)).toEqual([
 		"function $load_x",
-		"function $loaded_x",
+		"function $load_x_now",
 		"function $store_x",
 		"function $load_y",
-		"function $loaded_y",
+		"function $load_y_now",
 	]);
 	expect(code).toContain("$load_x(b)");
 	expect(code).not.toMatch(/\b(?:load|store)\(/);

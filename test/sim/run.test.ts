@@ -41,10 +41,19 @@ test("locks held more briefly than threads are ahead are waited for as if none w
 	expect(contested(exact)).toBeGreaterThan(20);
 	expect(contested(usual)).toBeGreaterThan(contested(exact) / 3);
 	expect(contested(usual)).toBeLessThan(contested(exact) * 3);
-	// what happens is an event whether or not the host has to wait for it
-	const each = ({ events, segments }: RunResult): number => events / segments;
-	expect(each(usual) / each(exact)).toBeGreaterThan(0.85);
-	expect(each(usual) / each(exact)).toBeLessThan(1.15);
+});
+
+test("what happens is an event whether or not the host has to wait for it", async () => {
+	/** of a few seeds: a single run depends on where the netisr thread is */
+	const each = async (lead: string): Promise<number> => {
+		const options = { policy: "round-robin", crypto: "ossl", costOnly: true, lead };
+		const runs = await Promise.all(["1", "2", "3", "4", "5", "6"].map((seed) => result({ ...options, seed })));
+		const sum = (of: (run: RunResult) => number): number => runs.reduce((total, run) => total + of(run), 0);
+		return sum(({ events }) => events) / sum(({ segments }) => segments);
+	};
+	const ratio = (await each(`${LEAD_NS}ns`)) / (await each("0ns"));
+	expect(ratio).toBeGreaterThan(0.85);
+	expect(ratio).toBeLessThan(1.15);
 });
 
 describe("every generation of the driver runs under either policy, and leaves nothing behind", () => {

@@ -47,28 +47,28 @@ describe("5 ms of one TCP stream after 5 ms", () => {
 			].join("  "),
 		);
 		expect(lines.join("\n")).toMatchInlineSnapshot(`
-			"    2  own   all-cpus     54.2 %  0.554 Gb/s    1150    165528  d86495601789a2de
-			    2  own   round-robin  92.7 %  0.762 Gb/s     550    141634  fc526f81ac3b3344
-			    2  ossl  all-cpus     49.9 %  1.386 Gb/s    1268    335596  9abc746f32c56359
-			    2  ossl  round-robin  92.4 %  1.298 Gb/s    1199    296797  dbaef3b5ce1eb899
-			    8  own   all-cpus     12.2 %  0.705 Gb/s    6152    380001  8382be61a859e8e4
-			    8  own   round-robin  67.7 %  2.114 Gb/s    2483    434363  b4956fe5d7dcedb3
-			    8  ossl  all-cpus     12.9 %  1.088 Gb/s   11575    593304  222eb66776e2ada7
-			    8  ossl  round-robin  67.6 %  2.714 Gb/s    3581    672738  849f2eb3d75869c6
-			   16  own   all-cpus      5.4 %  0.661 Gb/s   14026    644304  0a65a82917dfd4ce
-			   16  own   round-robin  60.3 %  3.366 Gb/s    4399    663307  6f4ab9995a7e1372
-			   16  ossl  all-cpus      6.4 %  0.683 Gb/s   14440    740257  62a001d7749d62f5
-			   16  ossl  round-robin  64.3 %  3.957 Gb/s    5319    825024  f689151ae07cab22
-			2 x 8  ossl  all-cpus     14.2 %  2.187 Gb/s   19771    820330  af703773a10d89e4
-			2 x 8  ossl  all-cpus     14.3 %  2.320 Gb/s   20834    920201  cfdb4f2256bb7d7b
-			2 x 8  ossl  all-cpus     14.1 %  2.349 Gb/s   21073   1026878  4d4008d3ed11d161
-			2 x 8  ossl  all-cpus     14.1 %  1.423 Gb/s   13233    582884  5a6a9cc89a3ca63f
-			2 x 8  ossl  all-cpus     14.3 %  2.333 Gb/s   20985   1002311  9479b80c22cb81d0
-			2 x 8  ossl  round-robin  60.9 %  4.761 Gb/s    5502    907937  551d8027e295a042
-			2 x 8  ossl  round-robin  57.4 %  3.830 Gb/s    4138    774049  6324c3b2df756d7a
-			2 x 8  ossl  round-robin  60.6 %  4.818 Gb/s    5663    928507  f0e5fa18da74b755
-			2 x 8  ossl  round-robin  61.6 %  4.354 Gb/s    4656    828157  a9b8d20df91f5a5f
-			2 x 8  ossl  round-robin  59.8 %  4.822 Gb/s    5655    928917  2333b4775365b787"
+			"    2  own   all-cpus     52.0 %  0.595 Gb/s    1061    163425  98ccc63e623ea5d0
+			    2  own   round-robin  93.5 %  0.849 Gb/s     752    177077  edcc56e6a691e628
+			    2  ossl  all-cpus     59.8 %  1.526 Gb/s     850    251388  3893e1239e1613d9
+			    2  ossl  round-robin  94.6 %  1.407 Gb/s    1084    278863  8782104f62776b0c
+			    8  own   all-cpus     12.4 %  0.674 Gb/s    6375    386221  c79b880afe3ec56d
+			    8  own   round-robin  64.6 %  2.178 Gb/s    2579    581643  cf3189517bb9f715
+			    8  ossl  all-cpus     13.1 %  1.309 Gb/s   12852    682781  f430825fd1f84118
+			    8  ossl  round-robin  70.3 %  2.594 Gb/s    3555    643295  8177f81fb84760d4
+			   16  own   all-cpus      5.7 %  0.770 Gb/s   15916    694895  e3a52577dc74a88e
+			   16  own   round-robin  60.6 %  3.487 Gb/s    4564    653954  44a50315fa5c02c6
+			   16  ossl  all-cpus      6.4 %  0.727 Gb/s   15143    722402  3e11c9cd7f324ebc
+			   16  ossl  round-robin  65.3 %  3.968 Gb/s    5290    823328  0fcbdc781135ac98
+			2 x 8  ossl  all-cpus     14.3 %  2.294 Gb/s   20705   1033606  c870aa5861b5b813
+			2 x 8  ossl  all-cpus     14.3 %  2.316 Gb/s   20891    991619  a01c216b464013d8
+			2 x 8  ossl  all-cpus     14.7 %  1.531 Gb/s   13965    678130  d8a90b1aea3ee392
+			2 x 8  ossl  all-cpus     14.0 %  1.424 Gb/s   13324    579182  78db7acd1e579e9d
+			2 x 8  ossl  all-cpus     14.2 %  2.335 Gb/s   21137   1030374  e0bc149005baf5b8
+			2 x 8  ossl  round-robin  59.7 %  4.312 Gb/s    4957    856185  4c7266dc694bdec8
+			2 x 8  ossl  round-robin  58.6 %  3.639 Gb/s    3970    741532  307170bb95a4d797
+			2 x 8  ossl  round-robin  60.1 %  4.769 Gb/s    5610    940548  b31865fe46d5b579
+			2 x 8  ossl  round-robin  58.4 %  3.763 Gb/s    4033    707180  3b57a9b8dfaf8821
+			2 x 8  ossl  round-robin  59.5 %  4.445 Gb/s    5188    878443  0a5422b1568d75e0"
 		`);
 	});
 

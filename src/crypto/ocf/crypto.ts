@@ -9,7 +9,7 @@
  * @see opencrypto/crypto.c; crypto(9), crypto_driver(9), crypto_request(9), crypto_session(9)
  */
 import { EAGAIN, EINVAL, EOPNOTSUPP, ERESTART, type Errno } from "../../kernel/errno.ts";
-import { load, refcount_acquire, refcount_release } from "../../kernel/lock/atomic.ts";
+import { load_read_mostly, refcount_acquire, refcount_release } from "../../kernel/lock/atomic.ts";
 import { MTX_DEF, MTX_QUIET, mtx, mtx_init, mtx_lock, mtx_unlock } from "../../kernel/lock/mutex.ts";
 import {
 	M_NOWAIT,
@@ -396,7 +396,7 @@ export function* crypto_dispatch(crp: cryptop): Blocking<Errno> {
 	crp.crp_retw_id = crp.crp_session!.id % sc.crypto_ret_workers.length;
 
 	const cap = crp.crp_session!.cap;
-	if (!(yield* load(cap, "cc_qblocked"))) {
+	if (!(yield* load_read_mostly(cap, "cc_qblocked"))) {
 		const result = yield* crypto_invoke(cap, crp, 0);
 		KASSERT(result === 0 || result === ERESTART, "driver returned an error and not ERESTART");
 		if (result !== ERESTART) return 0;

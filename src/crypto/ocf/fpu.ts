@@ -9,7 +9,6 @@
  */
 import { KASSERT, KERNEL_GLOBAL, mp_ncpus } from "../../kernel/sched/kernel.ts";
 import {
-	advance,
 	advance_unseen,
 	type Blocking,
 	charge,
@@ -20,7 +19,7 @@ import {
 	later,
 	type thread,
 } from "../../kernel/sched/thread.ts";
-import { critical_enter, critical_exit } from "../../kernel/sched/ule.ts";
+import { critical_enter, critical_exit_late } from "../../kernel/sched/ule.ts";
 
 /** Where a section with context saves the registers it found. @see fpu.c fpu_kern_alloc_ctx */
 export class fpu_kern_ctx {
@@ -64,17 +63,13 @@ function enter(nosave: boolean[]): Blocking<void> {
 }
 
 /**
- * Ends the section. The time spent inside passes first, while preemption is still held up; one that became due happens now.
+ * Ends the section. The time spent inside passes while preemption is still held up; one that became due happens then.
  *
  * @see fpu.c fpu_kern_leave
  */
 export function fpu_kern_leave(): Blocking<void> {
-	return advance() ? leave(fpu().nosave) : later(leave, fpu().nosave);
-}
-
-function leave(nosave: boolean[]): Blocking<void> {
-	nosave[curcpu()] = false;
-	return critical_exit();
+	fpu().nosave[curcpu()] = false;
+	return critical_exit_late();
 }
 
 /**

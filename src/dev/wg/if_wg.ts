@@ -90,7 +90,7 @@ import { osd_jail_deregister, osd_jail_register, PR_METHOD_REMOVE, type prison }
 import { PRIV_NET_SETIFFIB, PRIV_NET_WG, priv_check } from "../../kernel/jail/priv.ts";
 import { crfree, crhold, type ucred } from "../../kernel/jail/ucred.ts";
 import { VNET_LIST_RLOCK, VNET_LIST_RUNLOCK, vnet_foreach } from "../../kernel/jail/vnet.ts";
-import { load, store } from "../../kernel/lock/atomic.ts";
+import { load, load_read_mostly, store } from "../../kernel/lock/atomic.ts";
 import { NET_EPOCH_DRAIN_CALLBACKS, NET_EPOCH_ENTER, NET_EPOCH_EXIT, NET_EPOCH_WAIT } from "../../kernel/lock/epoch.ts";
 import { MTX_DEF, mtx_destroy, mtx_init, mtx_lock, mtx_unlock } from "../../kernel/lock/mutex.ts";
 import { rw_destroy, rw_init, rw_rlock, rw_runlock, rw_wlock, rw_wunlock } from "../../kernel/lock/rwlock.ts";
@@ -888,8 +888,8 @@ export function* wg_socket_set(sc: wg_softc, new_so4: socket | null, new_so6: so
 
 	sx_assert(sc.sc_lock, SX_XLOCKED);
 
-	const so4 = yield* load(so, "so_so4");
-	const so6 = yield* load(so, "so_so6");
+	const so4 = yield* load_read_mostly(so, "so_so4");
+	const so6 = yield* load_read_mostly(so, "so_so6");
 	yield* store(so, "so_so4", new_so4);
 	yield* store(so, "so_so6", new_so6);
 
@@ -971,8 +971,8 @@ export function* wg_send(sc: wg_softc, e: wg_endpoint, m: mbuf): Blocking<Errno>
 	const sa = e.r_sa;
 
 	NET_EPOCH_ENTER();
-	const so4 = yield* load(so, "so_so4");
-	const so6 = yield* load(so, "so_so6");
+	const so4 = yield* load_read_mostly(so, "so_so4");
+	const so6 = yield* load_read_mostly(so, "so_so6");
 	if (e.r_family === AF_INET && so4 !== null) {
 		ret = yield* sosend(so4, sa, null, m, control, 0, curthread);
 	} else if (e.r_family === AF_INET6 && so6 !== null) {
@@ -1053,7 +1053,7 @@ export function* wg_timers_set_persistent_keepalive(peer: wg_peer, interval: num
 	if (interval !== peer.p_persistent_keepalive_interval) {
 		yield* store(peer, "p_persistent_keepalive_interval", interval);
 		NET_EPOCH_ENTER();
-		if (yield* load(peer, "p_enabled")) yield* wg_timers_run_persistent_keepalive(peer);
+		if (yield* load_read_mostly(peer, "p_enabled")) yield* wg_timers_run_persistent_keepalive(peer);
 		NET_EPOCH_EXIT();
 	}
 }
@@ -1067,7 +1067,7 @@ export function* wg_timers_get_last_handshake(peer: wg_peer): Blocking<{ tv_sec:
 
 export function* wg_timers_event_data_sent(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if ((yield* load(peer, "p_enabled")) && !callout_pending(peer.p_new_handshake))
+	if ((yield* load_read_mostly(peer, "p_enabled")) && !callout_pending(peer.p_new_handshake))
 		yield* callout_reset(
 			peer.p_new_handshake,
 			MSEC_2_TICKS(NEW_HANDSHAKE_TIMEOUT * 1000 + arc4random_uniform(REKEY_TIMEOUT_JITTER)),
@@ -1079,7 +1079,7 @@ export function* wg_timers_event_data_sent(peer: wg_peer): Blocking<void> {
 
 export function* wg_timers_event_data_received(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if (yield* load(peer, "p_enabled")) {
+	if (yield* load_read_mostly(peer, "p_enabled")) {
 		if (!callout_pending(peer.p_send_keepalive))
 			yield* callout_reset(
 				peer.p_send_keepalive,
@@ -1102,8 +1102,8 @@ export function* wg_timers_event_any_authenticated_packet_received(peer: wg_peer
 
 export function* wg_timers_event_any_authenticated_packet_traversal(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	const interval = yield* load(peer, "p_persistent_keepalive_interval");
-	if ((yield* load(peer, "p_enabled")) && interval > 0)
+	const interval = yield* load_read_mostly(peer, "p_persistent_keepalive_interval");
+	if ((yield* load_read_mostly(peer, "p_enabled")) && interval > 0)
 		yield* callout_reset(
 			peer.p_persistent_keepalive,
 			MSEC_2_TICKS(interval * 1000),
@@ -1115,7 +1115,7 @@ export function* wg_timers_event_any_authenticated_packet_traversal(peer: wg_pee
 
 export function* wg_timers_event_handshake_initiated(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if (yield* load(peer, "p_enabled"))
+	if (yield* load_read_mostly(peer, "p_enabled"))
 		yield* callout_reset(
 			peer.p_retry_handshake,
 			MSEC_2_TICKS(REKEY_TIMEOUT * 1000 + arc4random_uniform(REKEY_TIMEOUT_JITTER)),
@@ -1127,7 +1127,7 @@ export function* wg_timers_event_handshake_initiated(peer: wg_peer): Blocking<vo
 
 export function* wg_timers_event_handshake_complete(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if (yield* load(peer, "p_enabled")) {
+	if (yield* load_read_mostly(peer, "p_enabled")) {
 		yield* mtx_lock(peer.p_handshake_mtx);
 		yield* callout_stop(peer.p_retry_handshake);
 		peer.p_handshake_retries = 0;
@@ -1140,7 +1140,7 @@ export function* wg_timers_event_handshake_complete(peer: wg_peer): Blocking<voi
 
 export function* wg_timers_event_session_derived(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if (yield* load(peer, "p_enabled"))
+	if (yield* load_read_mostly(peer, "p_enabled"))
 		yield* callout_reset(
 			peer.p_zero_key_material,
 			MSEC_2_TICKS(REJECT_AFTER_TIME * 3 * 1000),
@@ -1153,7 +1153,7 @@ export function* wg_timers_event_session_derived(peer: wg_peer): Blocking<void> 
 /** Builds and sends an initiation right here, in whatever context wanted one. */
 export function* wg_timers_event_want_initiation(peer: wg_peer): Blocking<void> {
 	NET_EPOCH_ENTER();
-	if (yield* load(peer, "p_enabled")) yield* wg_timers_run_send_initiation(peer, false);
+	if (yield* load_read_mostly(peer, "p_enabled")) yield* wg_timers_run_send_initiation(peer, false);
 	NET_EPOCH_EXIT();
 }
 
@@ -1187,7 +1187,7 @@ export function* wg_timers_run_retry_handshake(peer: wg_peer): Blocking<void> {
 		yield* callout_stop(peer.p_send_keepalive);
 		yield* wg_queue_purge(peer.p_stage_queue);
 		NET_EPOCH_ENTER();
-		if ((yield* load(peer, "p_enabled")) && !callout_pending(peer.p_zero_key_material))
+		if ((yield* load_read_mostly(peer, "p_enabled")) && !callout_pending(peer.p_zero_key_material))
 			yield* callout_reset(
 				peer.p_zero_key_material,
 				MSEC_2_TICKS(REJECT_AFTER_TIME * 3 * 1000),
@@ -1201,7 +1201,7 @@ export function* wg_timers_run_retry_handshake(peer: wg_peer): Blocking<void> {
 export function* wg_timers_run_send_keepalive(peer: wg_peer): Blocking<void> {
 	yield* wg_send_keepalive(peer);
 	NET_EPOCH_ENTER();
-	if ((yield* load(peer, "p_enabled")) && (yield* load(peer, "p_need_another_keepalive"))) {
+	if ((yield* load_read_mostly(peer, "p_enabled")) && (yield* load(peer, "p_need_another_keepalive"))) {
 		yield* store(peer, "p_need_another_keepalive", false);
 		yield* callout_reset(
 			peer.p_send_keepalive,
@@ -1232,7 +1232,7 @@ export function* wg_timers_run_zero_key_material(peer: wg_peer): Blocking<void> 
 }
 
 export function* wg_timers_run_persistent_keepalive(peer: wg_peer): Blocking<void> {
-	if ((yield* load(peer, "p_persistent_keepalive_interval")) > 0) yield* wg_send_keepalive(peer);
+	if ((yield* load_read_mostly(peer, "p_persistent_keepalive_interval")) > 0) yield* wg_send_keepalive(peer);
 }
 
 /* Handshake */

@@ -31,6 +31,7 @@ import {
 import {
 	atomic_fetchadd,
 	load,
+	load_read_mostly,
 	refcount,
 	refcount_acquire,
 	refcount_acquire_if_not_zero,
@@ -63,7 +64,7 @@ import {
 	sbinuptime,
 	type timespec,
 } from "../../kernel/sched/kernel.ts";
-import { type Blocking, sync } from "../../kernel/sched/thread.ts";
+import { type Blocking, sync, sync_read_mostly } from "../../kernel/sched/thread.ts";
 import { CK_HASH, CK_LIST_ENTRY, CK_LIST_INSERT_BEFORE, CK_LIST_INSERT_HEAD, CK_LIST_REMOVE } from "./ck_queue.ts";
 import { generation } from "./curgeneration.ts";
 import {
@@ -899,7 +900,7 @@ export function* noise_keypair_lookup(l: noise_local, idx0: number): Blocking<no
 	const idx = idx0 & HT_INDEX_MASK;
 
 	NET_EPOCH_ENTER();
-	yield* sync();
+	yield* sync_read_mostly();
 	for (let e = l.l_index_hash.first(idx); e !== null; e = e.le_next) {
 		const i = e.le_elm;
 		if (i.i_local_index === idx0 && i.i_is_keypair) {
@@ -921,8 +922,8 @@ export function* noise_keypair_current(r: noise_remote): Blocking<noise_keypair 
 	let ret: noise_keypair | null = null;
 
 	NET_EPOCH_ENTER();
-	const kp = yield* load(r, "r_current");
-	if (kp !== null && (yield* load(kp, "kp_can_send"))) {
+	const kp = yield* load_read_mostly(r, "r_current");
+	if (kp !== null && (yield* load_read_mostly(kp, "kp_can_send"))) {
 		if (noise_timer_expired(kp.kp_birthdate, REJECT_AFTER_TIME, 0)) yield* store(kp, "kp_can_send", false);
 		else if (refcount_acquire_if_not_zero(kp.kp_refcnt)) ret = kp;
 	}
@@ -945,7 +946,7 @@ export function noise_keypair_ref(kp: noise_keypair): noise_keypair {
 export function* noise_keypair_received_with(kp: noise_keypair): Blocking<Errno> {
 	const r = kp.kp_remote;
 
-	if (kp !== (yield* load(r, "r_next"))) return 0;
+	if (kp !== (yield* load_read_mostly(r, "r_next"))) return 0;
 
 	yield* mtx_lock(r.r_keypair_mtx);
 	if (kp !== (yield* load(r, "r_next"))) {
@@ -1008,7 +1009,7 @@ export function noise_keypair_remote(kp: noise_keypair): noise_remote {
  * @see wg_noise.c noise_keypair_nonce_next, as on a 64-bit machine
  */
 export function* noise_keypair_nonce_next(kp: noise_keypair, send: uint64): Blocking<Errno> {
-	if (!(yield* load(kp, "kp_can_send"))) return EINVAL;
+	if (!(yield* load_read_mostly(kp, "kp_can_send"))) return EINVAL;
 
 	const n = yield* atomic_fetchadd(kp, "kp_nonce_send", 1);
 	if (kp.kp_nonce_base === 0n) {
@@ -1101,8 +1102,8 @@ export function* noise_keep_key_fresh_send(r: noise_remote): Blocking<Errno> {
 
 	NET_EPOCH_ENTER();
 	out: {
-		const current = yield* load(r, "r_current");
-		keep_key_fresh = current !== null && (yield* load(current, "kp_can_send"));
+		const current = yield* load_read_mostly(r, "r_current");
+		keep_key_fresh = current !== null && (yield* load_read_mostly(current, "kp_can_send"));
 		if (!keep_key_fresh) break out;
 		const nonce = yield* load(current!, "kp_nonce_send");
 		// no keypair sends 2^60 messages in its three minutes: without a base there is nothing to compare
@@ -1122,10 +1123,10 @@ export function* noise_keep_key_fresh_send(r: noise_remote): Blocking<Errno> {
  */
 export function* noise_keep_key_fresh_recv(r: noise_remote): Blocking<Errno> {
 	NET_EPOCH_ENTER();
-	const current = yield* load(r, "r_current");
+	const current = yield* load_read_mostly(r, "r_current");
 	const keep_key_fresh =
 		current !== null &&
-		(yield* load(current, "kp_can_send")) &&
+		(yield* load_read_mostly(current, "kp_can_send")) &&
 		current.kp_is_initiator &&
 		noise_timer_expired(current.kp_birthdate, REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT, 0) !== 0;
 	NET_EPOCH_EXIT();

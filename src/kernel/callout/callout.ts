@@ -27,7 +27,7 @@ import {
 } from "../sched/kernel.ts";
 import { kthread_add } from "../sched/kthread.ts";
 import { sleepq_wait, wakeup } from "../sched/sleepqueue.ts";
-import { type Blocking, cost, curthread, sync, sync_exactly, type thread } from "../sched/thread.ts";
+import { type Blocking, cost, curthread, sync, sync_exactly, sync_read_mostly, type thread } from "../sched/thread.ts";
 import { interrupt, pcpu_find, sched_add, sched_set_clock, thread_inhibit } from "../sched/ule.ts";
 
 export const callout_start = SDT_PROBE_DEFINE<[c: callout]>("callout_execute:::callout-start", "c: callout");
@@ -192,7 +192,7 @@ export function* callout_reset<T>(
 	arg: T,
 ): Blocking<number> {
 	curthread.td_pending += cost.callout_reset + cost.atomic;
-	yield* sync();
+	yield* sync_read_mostly();
 	const w = wheel();
 	let cancelled = 0;
 	if (w.running === c) {
@@ -234,7 +234,7 @@ function unlink(w: callwheel, c: callout): void {
  */
 export function* callout_stop(c: callout): Blocking<number> {
 	curthread.td_pending += cost.atomic;
-	yield* sync();
+	yield* sync_read_mostly();
 	if (c.c_mtx !== null) mtx_assert(c.c_mtx, MA_OWNED);
 	if (c.c_rw !== null) rw_assert(c.c_rw, RA_WLOCKED);
 	const w = wheel();

@@ -66,7 +66,7 @@ import {
 	SYSINIT,
 	type vnet,
 } from "../sched/kernel.ts";
-import { type Blocking, charge, cost, DONE, done, sync } from "../sched/thread.ts";
+import { type Blocking, charge, cost, DONE, done, sync, sync_read_mostly } from "../sched/thread.ts";
 import { BPF_MTAP, bpfattach, bpfdetach, DLT_EN10MB } from "./bpf.ts";
 import {
 	ETHER_ADDR_LEN,
@@ -175,7 +175,7 @@ function* ether_noaf(ifp: ifnet, m: mbuf, dst: sockaddr): Blocking<Errno> {
 /** Puts the link header in front of a packet and transmits it. Consumes it. */
 export function* ether_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | null): Blocking<Errno> {
 	charge(cost.ether_output);
-	yield* sync();
+	yield* sync_read_mostly();
 	if (
 		(ifp.if_flags & IFF_MONITOR) !== 0 ||
 		(ifp.if_flags & IFF_UP) === 0 ||

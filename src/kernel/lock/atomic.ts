@@ -9,7 +9,18 @@
  */
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { KASSERT } from "../sched/kernel.ts";
-import { advance, type Blocking, cost, curthread, DONE, done, later, sync, type thread } from "../sched/thread.ts";
+import {
+	advance,
+	advance_read_mostly,
+	type Blocking,
+	cost,
+	curthread,
+	DONE,
+	done,
+	later,
+	sync,
+	type thread,
+} from "../sched/thread.ts";
 
 export const race_load = SDT_PROBE_DEFINE<[object: object, field: string, td: thread]>(
 	"race:::load",
@@ -30,7 +41,19 @@ export function load<T extends object, K extends keyof T & string>(object: T, fi
 /** Whether a shared field may be read at once, and then is. */
 export function load_ready<T extends object>(object: T, field: keyof T & string): boolean {
 	if (!advance()) return false;
-	if (race_load.on !== null) race_load.on(object, field, curthread);
+	load_seen(object, field);
+	return true;
+}
+
+/** As load, of a field that is `__read_mostly`: the value may be an older one, see advance_read_mostly. Compiled as load is. */
+export function load_read_mostly<T extends object, K extends keyof T & string>(object: T, field: K): Blocking<T[K]> {
+	return load_read_mostly_ready(object, field) ? done(object[field]) : later(load_now<T, K>, object, field);
+}
+
+/** As load_ready. */
+export function load_read_mostly_ready<T extends object>(object: T, field: keyof T & string): boolean {
+	if (!advance_read_mostly()) return false;
+	load_seen(object, field);
 	return true;
 }
 

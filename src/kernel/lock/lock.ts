@@ -13,7 +13,7 @@ import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import { spin_grant } from "../sched/spin.ts";
 import {
 	advance,
-	advance_unseen,
+	advance_read_mostly,
 	type Blocking,
 	type Contested,
 	cost,
@@ -172,7 +172,7 @@ export function lock_acquired(lock: lock_object): void {
 
 /** As advance, for whoever is about to release a lock: it stays busy until then, so that nobody sees it unless he waits for it already. */
 export function advance_to_release(lock: lock_object): boolean {
-	return lock.lo_waiters ? advance() : advance_unseen();
+	return lock.lo_waiters ? advance() : advance_read_mostly();
 }
 
 /** The running thread, which had it alone, has it no more. */

@@ -102,6 +102,7 @@ export function mtx_assert(m: mtx, what: number): void {
 
 function acquired(m: mtx): void {
 	m.mtx_owner = curthread;
+	curthread.td_locks++;
 	lock_acquired(m);
 }
 
@@ -166,6 +167,7 @@ export function mtx_release(m: mtx): void {
 	if (m.mtx_owner !== curthread) panic(`mutex ${m.lo_name} not owned`);
 	lock_released(m);
 	m.mtx_owner = null;
+	curthread.td_locks--;
 	if ((m.mtx_flags & MTX_SPIN) !== 0) curthread.td_critnest--;
 	if (m.lo_waiters && m.waited_for()) wake_next(m);
 }

@@ -9,7 +9,7 @@
 import { KASSERT, mp_ncpus, panic } from "../sched/kernel.ts";
 import { PRI_MAX_IDLE } from "../sched/priority.ts";
 import {
-	advance_unseen,
+	advance_read_mostly,
 	type Blocking,
 	cost,
 	curthread,
@@ -86,7 +86,7 @@ function read_acquired(rm: rmlock, tracker: rm_priotracker): void {
 export function rm_rlock(rm: rmlock, tracker: rm_priotracker): Blocking<void> {
 	if (!rm.lo_initialised) panic(`rm_rlock() of destroyed rmlock ${rm.lo_name}`);
 	curthread.td_pending += cost.atomic >> 1;
-	return advance_unseen() ? rm_rlock_now(rm, tracker) : later(rm_rlock_now, rm, tracker);
+	return advance_read_mostly() ? rm_rlock_now(rm, tracker) : later(rm_rlock_now, rm, tracker);
 }
 
 function rm_rlock_now(rm: rmlock, tracker: rm_priotracker): Blocking<void> {

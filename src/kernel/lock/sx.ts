@@ -12,6 +12,7 @@ import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
 import { type Blocking, cost, curthread, hostthread, sync, sync_exactly, type thread } from "../sched/thread.ts";
 import { TD_IS_RUNNING } from "../sched/ule.ts";
 import {
+	advance_to_release,
 	charge_lock,
 	lock_acquired,
 	lock_busy,
@@ -165,7 +166,7 @@ function wake_next(lock: sx): void {
 /** Releases a shared lock. */
 export function* sx_sunlock(lock: sx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	yield* sync();
+	if (!advance_to_release(lock)) yield;
 	if (lock.sx_sharers === 0) panic(`Lock ${lock.lo_name} not share locked`);
 	lock.sx_sharers--;
 	curthread.td_sx_slocks--;
@@ -177,7 +178,7 @@ export function* sx_sunlock(lock: sx): Blocking<void> {
 /** Releases the exclusive lock. */
 export function* sx_xunlock(lock: sx): Blocking<void> {
 	curthread.td_pending += cost.atomic;
-	yield* sync();
+	if (!advance_to_release(lock)) yield;
 	if (lock.sx_owner !== curthread) panic(`Lock ${lock.lo_name} not exclusively locked`);
 	if (lock.sx_recurse > 0) {
 		lock.sx_recurse--;

@@ -11,6 +11,7 @@
 import type { Costs } from "../../machine/cost/costs.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import type { EventQueue } from "../../machine/event.ts";
+import { LOCKED_LEADS, READ_MOSTLY_LEADS } from "../../machine/lead.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { RandomStream } from "../../machine/random.ts";
 import { wide_fields } from "../../machine/shape.ts";
@@ -67,6 +68,10 @@ export class thread {
 	/** sched_bind or a cpuset of one CPU: td_cpu never changes */
 	td_bound = false;
 	td_critnest = 0;
+	/** its last critical section ends when the clock catches up with it: until then preemption is held up as in the section */
+	td_critlate = false;
+	/** mutexes it has, and rwlocks as a writer */
+	td_locks = 0;
 	/** a better thread waits for this CPU; acted on when the last critical section ends */
 	td_owepreempt = false;
 	td_no_sleeping = 0;
@@ -146,6 +151,8 @@ export function set_machine(m: Machine): void {
 	jitter = m.random.stream("jitter");
 	jitter_permille = m.profile.jitter_permille;
 	lead_ns = m.lead_ns;
+	locked_lead_ns = LOCKED_LEADS * lead_ns;
+	read_mostly_lead_ns = READ_MOSTLY_LEADS * lead_ns;
 	unseen_lead_ns = lead_ns === 0 ? 0 : Math.max(lead_ns, cost.ipi_latency);
 	curthread = hostthread;
 	hostthread.td_pending = 0;
@@ -181,6 +188,10 @@ export function done<T>(value: T): Blocking<T> {
 
 /** how far ahead of the machine's clock a thread may be when it touches something shared, ns; 0 for never */
 let lead_ns = 0;
+/** the same when it has a lock alone, ns */
+let locked_lead_ns = 0;
+/** the same when it reads what hardly ever changes, or does what nobody sees before its time, ns */
+let read_mostly_lead_ns = 0;
 /** the same when it does what no other CPU can see, ns */
 let unseen_lead_ns = 0;
 
@@ -198,21 +209,36 @@ export function advance(): boolean {
 		machine.ahead_events++;
 		return true;
 	}
-	return catch_up();
+	return td.td_locks > 0 && ahead(locked_lead_ns) ? true : catch_up();
+}
+
+/** Whether the running thread is no further ahead than that, and no preemption is owed. */
+function ahead(lead: number): boolean {
+	const td = curthread;
+	if (td.td_pending > lead || (td.td_owepreempt && td.td_critnest === 0)) return false;
+	machine.ahead_events++;
+	return true;
+}
+
+/**
+ * As advance, for whoever only reads what hardly ever changes (`__read_mostly` in C), or does what nobody can see before its own
+ * time: see READ_MOSTLY_LEADS.
+ */
+export function advance_read_mostly(): boolean {
+	return ahead(read_mostly_lead_ns) || catch_up();
 }
 
 /**
  * As advance, for what no other CPU can see: only an interrupt could tell, and none is here sooner than an IPI takes. One that is
- * under way already may find done what was to be done up to so much later. Two bodies that are nearly one: with the lead as an
- * argument a run was 1.02 times as slow.
+ * under way already may find done what was to be done up to so much later.
  */
 export function advance_unseen(): boolean {
-	const td = curthread;
-	if (td.td_pending <= unseen_lead_ns && (!td.td_owepreempt || td.td_critnest > 0)) {
-		machine.ahead_events++;
-		return true;
-	}
-	return catch_up();
+	return ahead(unseen_lead_ns) || catch_up();
+}
+
+/** Whether threads may act ahead of the clock at all. */
+export function threads_lead(): boolean {
+	return lead_ns > 0;
 }
 
 /**
@@ -239,6 +265,7 @@ export function catch_up(): boolean {
 	if (then >= clock.nextTime || then > machine.horizon) return false;
 	clock.now = then;
 	td.td_pending = 0;
+	td.td_critlate = false;
 	td.td_runtime += pending;
 	cpu.busy_ns += pending;
 	machine.inline_events++;
@@ -262,6 +289,11 @@ function nothing(): Blocking<void> {
 /** Waits until the thread may touch shared things, see advance; a preemption point. */
 export function sync(): Blocking<void> {
 	return advance() ? DONE : later(nothing, undefined);
+}
+
+/** As sync, see advance_read_mostly. */
+export function sync_read_mostly(): Blocking<void> {
+	return advance_read_mostly() ? DONE : later(nothing, undefined);
 }
 
 /** Waits until the machine's clock has caught up with the thread's exactly, see catch_up. */

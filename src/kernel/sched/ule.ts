@@ -20,11 +20,13 @@ import { runq } from "./runq.ts";
 import { spin_abandon, spin_end, spin_owner_left } from "./spin.ts";
 import { stay_left, stay_none, stay_over } from "./stay.ts";
 import {
+	advance,
 	type Blocking,
 	cost,
 	curthread,
 	DONE,
 	hostthread,
+	later,
 	set_curthread,
 	sync,
 	sync_exactly,
@@ -33,6 +35,7 @@ import {
 	TDS_RUNNING,
 	TDS_RUNQ,
 	thread,
+	threads_lead,
 } from "./thread.ts";
 
 export const sched_on_cpu = SDT_PROBE_DEFINE<[td: thread, cpu: number]>("sched:::on-cpu", "td: thread, cpu: number");
@@ -263,6 +266,7 @@ function run(pc: pcpu): void {
 			sched_idletd(pc);
 			return;
 		}
+		td.td_critlate = false;
 		if (td.td_owepreempt && td.td_critnest === 0) {
 			td.td_owepreempt = false;
 			if (pc.tdq_lowpri < td.td_priority) {
@@ -443,7 +447,7 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 	const spent = td.td_pending - ahead;
 	pc.intr_left += spent;
 	if (td !== pc.pc_idlethread && pc.tdq_lowpri < td.td_priority) {
-		if (td.td_critnest > 0) td.td_owepreempt = true;
+		if (td.td_critnest > 0 || td.td_critlate) td.td_owepreempt = true;
 		else {
 			events.cancel(pc.stretch);
 			td.td_pending = td.td_spinning ? 0 : remaining + spent - pc.intr_left - pc.switch_left;
@@ -637,6 +641,19 @@ export function critical_exit(): Blocking<void> {
 	KASSERT(td.td_critnest > 0, "critical_exit: td_critnest == 0");
 	td.td_critnest--;
 	return td.td_critnest === 0 && td.td_owepreempt ? sync() : DONE;
+}
+
+/**
+ * As critical_exit, for a thread that is ahead of the clock and need not wait for it here: the section lasts until it next does, so a
+ * preemption that is held up happens that much late.
+ */
+export function critical_exit_late(): Blocking<void> {
+	if (!threads_lead()) return advance() ? critical_exit() : later(critical_exit, undefined);
+	const td = curthread;
+	KASSERT(td.td_critnest > 0, "critical_exit: td_critnest == 0");
+	td.td_critnest--;
+	td.td_critlate = td.td_critnest === 0 && td.td_pending > 0;
+	return DONE;
 }
 
 /** True while a thread is on a CPU, which is when waiting for it by spinning makes sense. */

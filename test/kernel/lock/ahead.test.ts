@@ -23,8 +23,8 @@ import {
 } from "../../../src/kernel/lock/rmlock.ts";
 import { rw_init, rw_rlock, rw_runlock, rw_wlock, rw_wunlock, rwlock } from "../../../src/kernel/lock/rwlock.ts";
 import { sx, sx_init, sx_slock, sx_sunlock, sx_xlock, sx_xunlock } from "../../../src/kernel/lock/sx.ts";
-import { type Blocking, charge, own_time, sync_exactly, type thread } from "../../../src/kernel/sched/thread.ts";
-import { LEAD_NS } from "../../../src/machine/lead.ts";
+import { type Blocking, charge, own_time, sync, sync_exactly, type thread } from "../../../src/kernel/sched/thread.ts";
+import { LEAD_NS, LOCKED_LEADS } from "../../../src/machine/lead.ts";
 import { bootOn, finish, start } from "../sched/support.ts";
 
 /** before the next tick */
@@ -176,6 +176,67 @@ describe("readers ahead of the clock", () => {
 		finish(kernel, [reader, writer]);
 		expect(times[0]).toBeGreaterThan(START + lead_ns - 100);
 		expect(times[1]).toBeGreaterThanOrEqual(times[0]);
+	});
+});
+
+describe("who has a lock need not wait for the clock under it", () => {
+	/** ns after START that the clock says with a lock taken and `hold` charged, and after it is let go and the rest charged */
+	function clocks(make: () => Ways, hold: number, rest: number): number[] {
+		const kernel = bootOn({ cpus: 1 });
+		const [take, drop] = make();
+		const seen: number[] = [];
+		const owner = start(kernel, "owner", 40, 0, function* () {
+			yield* until(START);
+			yield* take();
+			charge(hold);
+			yield* sync();
+			seen.push(kernel.machine.now - START);
+			yield* drop();
+			charge(rest);
+			yield* sync();
+			seen.push(kernel.machine.now - START);
+		});
+		finish(kernel, [owner]);
+		return seen;
+	}
+
+	const exclusive = cases.filter(([name]) => !name.startsWith("sx"));
+
+	test.each(exclusive)("%s", (_, make) => {
+		const [under, after] = clocks(make, LEAD_NS + 100, 0);
+		expect(under).toBe(0);
+		expect(after).toBeGreaterThan(LEAD_NS + 100);
+	});
+
+	test.each(exclusive)("but not for ever: %s", (_, make) => {
+		expect(clocks(make, LOCKED_LEADS * LEAD_NS, 0)[0]).toBeGreaterThan(LOCKED_LEADS * LEAD_NS);
+	});
+
+	test("an sx is for sleeping under, and others may see much meanwhile", () => {
+		expect(clocks(() => twice(sleepable(), sx_xlock, sx_xunlock), LEAD_NS + 100, 0)[0]).toBeGreaterThan(LEAD_NS);
+	});
+
+	test("nor need readers, once nobody has written for long", () => {
+		const reads = (): Ways => twice(rw(), rw_rlock, rw_runlock);
+		const kernel = bootOn({ cpus: 1 });
+		const lock = rw();
+		const seen: number[] = [];
+		const thread = start(kernel, "thread", 40, 0, function* () {
+			yield* until(START);
+			yield* rw_wlock(lock);
+			yield* rw_wunlock(lock);
+			for (const pause of [0, 200_000]) {
+				yield* until(START + 1_000 + pause);
+				charge(LEAD_NS + 100);
+				yield* rw_rlock(lock);
+				seen.push(kernel.machine.now - START - 1_000 - pause);
+				yield* rw_runlock(lock);
+			}
+		});
+		finish(kernel, [thread]);
+		expect(seen[0]).toBeGreaterThan(LEAD_NS);
+		expect(seen[1]).toBe(0);
+		expect(clocks(reads, LEAD_NS + 100, 0)[0]).toBeGreaterThan(LEAD_NS);
 	});
 });
 

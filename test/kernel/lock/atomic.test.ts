@@ -1,8 +1,8 @@
 /** Shared fields without a lock: the same whether the compiler knows which field it is or not. */
 import { expect, test } from "vitest";
-import { load, race_load, race_store, store } from "../../../src/kernel/lock/atomic.ts";
+import { load, load_read_mostly, race_load, race_store, store } from "../../../src/kernel/lock/atomic.ts";
 import { type Blocking, charge, own_time, sync_exactly } from "../../../src/kernel/sched/thread.ts";
-import { LEAD_NS } from "../../../src/machine/lead.ts";
+import { LEAD_NS, READ_MOSTLY_LEADS } from "../../../src/machine/lead.ts";
 import { bootOn, finish, start } from "../sched/support.ts";
 
 interface Shared {
@@ -69,4 +69,31 @@ test("a field is read and written when its turn has come, and whoever watches is
 	// each saw what the other had written, and some of it was lost
 	expect(log.at(-2)).toBeLessThan(40);
 	expect(log.at(-2)).toBeGreaterThan(20);
+});
+
+test("what hardly ever changes may be an older value, but not much older", () => {
+	const age = (ahead: number, lead_ns: number): number => {
+		const kernel = bootOn({ cpus: 2, lead_ns });
+		const shared: Shared = { word: 0 };
+		let seen = -1;
+		const writer = start(kernel, "writer", 40, 0, function* () {
+			for (let i = 1; i <= 100; i++) {
+				charge(100);
+				yield* sync_exactly();
+				yield* store(shared, "word", own_time());
+			}
+		});
+		const reader = start(kernel, "reader", 40, 1, function* () {
+			charge(2_000);
+			yield* sync_exactly();
+			charge(ahead);
+			seen = own_time() - (yield* load_read_mostly(shared, "word"));
+		});
+		finish(kernel, [writer, reader]);
+		return seen;
+	};
+	const most = READ_MOSTLY_LEADS * LEAD_NS;
+	expect(age(3_000, 0)).toBeLessThan(500);
+	expect(age(3_000, LEAD_NS)).toBeGreaterThan(2_500);
+	expect(age(most + 1, LEAD_NS)).toBeLessThan(500);
 });

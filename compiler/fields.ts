@@ -40,10 +40,14 @@ const ACCESSES: Readonly<Record<string, Access>> = {
 	load_read_mostly: reads("load_read_mostly"),
 	store: {
 		args: 3,
-		imports: ["store_ready", "store_later"],
+		imports: ["store_ready", "store_later", "store_seen"],
 		code: (field) =>
 			`function $store_${field}(object, value) {
-				if (!$store_ready(object, "${field}")) return $store_later(object, "${field}", value);
+				if (!$store_ready(object, "${field}")) return $store_later($store_${field}_now, object, value);
+				object.${field} = value;
+			}
+			function $store_${field}_now(object, value) {
+				$store_seen(object, "${field}");
 				object.${field} = value;
 			}`,
 	},

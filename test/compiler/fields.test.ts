@@ -16,6 +16,7 @@ test("each field gets its functions once, and they come from where load and stor
 		"function $load_x",
 		"function $load_x_now",
 		"function $store_x",
+		"function $store_x_now",
 		"function $load_y",
 		"function $load_y_now",
 	]);

@@ -17,7 +17,6 @@ import {
 	curthread,
 	DONE,
 	later,
-	type thread,
 } from "../../kernel/sched/thread.ts";
 import { critical_enter, critical_exit_late } from "../../kernel/sched/ule.ts";
 
@@ -27,8 +26,6 @@ export class fpu_kern_ctx {
 }
 
 class fpu_state {
-	/** threads that own the registers for good */
-	readonly kernel_threads = new Set<thread>();
 	/** per CPU: it is inside a section without context */
 	readonly nosave = new Array<boolean>(mp_ncpus()).fill(false);
 }
@@ -37,12 +34,12 @@ const fpu = KERNEL_GLOBAL(() => new fpu_state());
 
 /** The running kernel thread may use the registers from now on. @see fpu.c fpu_kern_thread */
 export function fpu_kern_thread(): void {
-	fpu().kernel_threads.add(curthread);
+	curthread.td_kernfpu = true;
 }
 
 /** @see fpu.c is_fpu_kern_thread */
 export function is_fpu_kern_thread(): boolean {
-	return fpu().kernel_threads.has(curthread);
+	return curthread.td_kernfpu;
 }
 
 /**

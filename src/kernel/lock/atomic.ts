@@ -74,27 +74,40 @@ export function load_later<T extends object, V>(now: (object: T) => Blocking<V>,
 
 /** Writes a shared field without a lock. Compiled as load is. */
 export function store<T extends object, K extends keyof T & string>(object: T, field: K, value: T[K]): Blocking<void> {
-	if (!store_ready(object, field)) return store_later(object, field, value);
-	object[field] = value;
-	return DONE;
+	const now = (): Blocking<void> => {
+		object[field] = value;
+		return DONE;
+	};
+	if (store_ready(object, field)) return now();
+	return store_later(
+		() => {
+			store_seen(object, field);
+			return now();
+		},
+		object,
+		value,
+	);
 }
 
 /** Whether a shared field may be written at once, and then is. */
 export function store_ready<T extends object>(object: T, field: keyof T & string): boolean {
 	if (!advance()) return false;
-	if (race_store.on !== null) race_store.on(object, field, curthread);
+	store_seen(object, field);
 	return true;
 }
 
-/** Writes it when the clock has caught up. */
-export function* store_later<T extends object, K extends keyof T & string>(
-	object: T,
-	field: K,
-	value: T[K],
-): Blocking<void> {
-	yield;
+/** A shared field is written, now that the clock has caught up. */
+export function store_seen<T extends object>(object: T, field: keyof T & string): void {
 	if (race_store.on !== null) race_store.on(object, field, curthread);
-	object[field] = value;
+}
+
+/** Writes a shared field with `now`, when the clock has caught up. */
+export function store_later<T extends object, V>(
+	now: (object: T, value: V) => Blocking<void>,
+	object: T,
+	value: V,
+): Blocking<void> {
+	return later(now, object, value);
 }
 
 /** Adds to a shared counter. @returns the value before */

@@ -85,6 +85,8 @@ export class thread {
 	td_runtime = 0;
 	/** when its time slice began, ns of td_runtime */
 	td_slice = 0;
+	/** it owns the vector registers for good: PCB_KERNFPU_THR of its pcb */
+	td_kernfpu = false;
 	td_user = false;
 	td_vnet: vnet | null = null;
 	td_ucred: object | null = null;

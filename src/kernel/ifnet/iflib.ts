@@ -37,6 +37,7 @@ import {
 	m_gethdr,
 	mb_zones,
 	type mbuf,
+	type uma_memory,
 	uma_zfree,
 } from "../mbuf/mbuf.ts";
 import { AF_INET, AF_INET6 } from "../netinet/in.ts";
@@ -210,10 +211,10 @@ class iflib_rxq {
 	readonly ifr_watchdog = new callout();
 	readonly ifl_size: number;
 	/** buffers the card has, in order, with the mbufs they will get */
-	readonly ifsd_cl: Uint8Array[] = [];
+	readonly ifsd_cl: uma_memory[] = [];
 	readonly ifsd_m: mbuf[] = [];
 	/** those of copied packets, to be posted again */
-	readonly recycled: Uint8Array[] = [];
+	readonly recycled: uma_memory[] = [];
 	ifl_credits = 0;
 
 	constructor(ctx: if_ctx, id: number) {
@@ -454,7 +455,7 @@ function iflib_fl_refill(rxq: iflib_rxq, count: number): number {
 		}
 		rxq.ifsd_cl.push(cl);
 		rxq.ifsd_m.push(m);
-		buffers.push(cl);
+		buffers.push(cl.bytes());
 		rxq.ifl_credits++;
 		count--;
 		if (buffers.length === IFLIB_MAX_RX_REFRESH) {
@@ -485,12 +486,12 @@ function iflib_rxd_pkt_get(rxq: iflib_rxq, ri: if_rxd_info): mbuf {
 	let head: mbuf | null = null;
 	let tail: mbuf | null = null;
 	for (const len of iri_frags) {
-		const cl = rxq.ifsd_cl.shift() as Uint8Array;
+		const cl = rxq.ifsd_cl.shift() as uma_memory;
 		const m = rxq.ifsd_m.shift() as mbuf;
 		rxq.ifl_credits--;
 		if (iri_frags.length === 1 && len <= Math.min(IFLIB_RX_COPY_THRESH, MHLEN)) {
 			charge_bytes(len, cost.copy);
-			bcopy(cl, 0, m.m_buf, m.m_data, len);
+			bcopy(cl.buf, cl.start, m.m_buf, m.m_data, len);
 			rxq.recycled.push(cl);
 		} else {
 			if (tail !== null) m_demote_pkthdr(m);

@@ -7,7 +7,7 @@
  */
 import { KASSERT, panic, sbinuptime } from "../sched/kernel.ts";
 import { charge, cost } from "../sched/thread.ts";
-import { m_getzone, mb_args, mb_ctor_clust, mb_zones } from "./mb_zones.ts";
+import { m_extset, m_getzone, mb_args, mb_ctor_clust, mb_zones } from "./mb_zones.ts";
 import {
 	EXT_CLUSTER,
 	EXT_DISPOSABLE,
@@ -38,6 +38,7 @@ import {
 import { m_tag_delete_chain } from "./mbuf_tag.ts";
 import { type ext_refcnt, M_SIZE, type m_ext, m_last, type mbuf } from "./mbuf_var.ts";
 import { M_NOWAIT, uma_zalloc_arg, uma_zfree, uma_zone_reclaim } from "./uma.ts";
+import { uma_memory } from "./uma_memory.ts";
 
 /** An mbuf with MLEN bytes of its own. */
 export function m_get(how: number, type: number): mbuf | null {
@@ -68,7 +69,7 @@ export function m_clget(m: mbuf, how: number): boolean {
 export const MCLGET = m_clget;
 
 /** A cluster of one of the four sizes, attached to `m` unless that is null. */
-export function m_cljget(m: mbuf | null, how: number, size: number): Uint8Array | null {
+export function m_cljget(m: mbuf | null, how: number, size: number): uma_memory | null {
 	if (m !== null) {
 		KASSERT((m.m_flags & M_EXT) === 0, "m_cljget: mbuf has M_EXT");
 		m.m_ext.ext_buf = null;
@@ -77,7 +78,7 @@ export function m_cljget(m: mbuf | null, how: number, size: number): Uint8Array 
 }
 
 /** Attaches a cluster that m_cljget gave without an mbuf. It must be new and shared with nobody. */
-export function m_cljset(m: mbuf, cl: Uint8Array, type: number): void {
+export function m_cljset(m: mbuf, cl: uma_memory, type: number): void {
 	mb_ctor_clust(cl, m);
 	m.m_ext.ext_type = type;
 }
@@ -165,9 +166,7 @@ export function m_extadd(
 	KASSERT(type !== EXT_CLUSTER, "m_extadd: EXT_CLUSTER not allowed");
 	const ext = m.m_ext;
 	m.m_flags |= M_EXT | flags;
-	ext.ext_buf = buf;
-	m.m_buf = buf;
-	m.m_data = 0;
+	m_extset(m, new uma_memory(buf, 0, size));
 	ext.ext_size = size;
 	ext.ext_free = freef;
 	ext.ext_arg1 = arg1;
@@ -206,6 +205,7 @@ export function mb_dupcl(n: mbuf, m: mbuf): void {
 	to.ext_type = from.ext_type;
 	to.ext_flags = from.ext_flags & ~EXT_FLAG_EMBREF;
 	to.ext_buf = from.ext_buf;
+	to.ext_start = from.ext_start;
 	if (from.ext_type === EXT_EXTREF) {
 		to.ext_free = from.ext_free;
 		to.ext_arg1 = from.ext_arg1;

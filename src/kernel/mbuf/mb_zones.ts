@@ -42,25 +42,10 @@ import {
 	uma_zone_set_warning,
 	uma_zsecond_create,
 } from "./uma.ts";
+import { arena, type uma_memory } from "./uma_memory.ts";
 
 /** Memory the limits are derived from when no tunable says otherwise: 8 GB, of which mbufs may use half. */
 const DEFAULT_MAXMBUFMEM = 4 * 1024 * 1024 * 1024;
-
-/** Carves storage of one size from larger blocks, as slabs are carved; items live as long as the kernel. */
-function slab(size: number): () => Uint8Array {
-	const per_block = Math.max(Math.floor(65536 / size), 1);
-	let block = new ArrayBuffer(0);
-	let next = 0;
-	return () => {
-		if (next + size > block.byteLength) {
-			block = new ArrayBuffer(per_block * size);
-			next = 0;
-		}
-		const storage = new Uint8Array(block, next, size);
-		next += size;
-		return storage;
-	};
-}
 
 function limit(name: string, otherwise: number): number {
 	const set = TUNABLE_FETCH(name);
@@ -68,8 +53,8 @@ function limit(name: string, otherwise: number): number {
 	return n > 0 ? n : Math.floor(otherwise);
 }
 
-function cluster_zone(name: string, size: number, max: number, sysctl: string): cluster_zone_t {
-	const zone = uma_zcreate<Uint8Array, mbuf | null>(
+function cluster_zone(name: string, size: number, max: number, sysctl: string, storage: arena): cluster_zone_t {
+	const zone = uma_zcreate<uma_memory, mbuf | null>(
 		name,
 		size,
 		mb_ctor_clust,
@@ -78,7 +63,7 @@ function cluster_zone(name: string, size: number, max: number, sysctl: string): 
 		null,
 		UMA_ALIGN_PTR,
 		UMA_ZONE_CONTIG,
-		slab(size),
+		() => storage.carve(size),
 	);
 	uma_zone_set_max(zone, max);
 	uma_zone_set_warning(zone, `${sysctl} limit reached`);
@@ -88,7 +73,7 @@ function cluster_zone(name: string, size: number, max: number, sysctl: string): 
 /** flags and type of an mbuf, packed into the number its constructor gets */
 export type mb_args = number;
 export type mbuf_zone_t = uma_zone<mbuf, mb_args>;
-export type cluster_zone_t = uma_zone<Uint8Array, mbuf | null>;
+export type cluster_zone_t = uma_zone<uma_memory, mbuf | null>;
 
 export function mb_args(flags: number, type: number): mb_args {
 	return (type << 24) | flags;
@@ -118,7 +103,7 @@ class mbuf_zones {
 		this.nmbclusters = nmbclusters;
 		this.nmbufs = asked >= clusters ? asked : Math.max(Math.floor(mem / MSIZE / 5), clusters);
 
-		const storage = slab(MLEN);
+		const storage = new arena();
 		this.zone_mbuf = uma_zcreate<mbuf, mb_args>(
 			"mbuf",
 			MSIZE,
@@ -128,11 +113,11 @@ class mbuf_zones {
 			null,
 			MSIZE - 1,
 			UMA_ZONE_CONTIG | UMA_ZONE_MAXBUCKET,
-			() => new mbuf(storage()),
+			() => new mbuf(storage.carve(MLEN)),
 		);
 		uma_zone_set_max(this.zone_mbuf, this.nmbufs);
 		uma_zone_set_warning(this.zone_mbuf, "kern.ipc.nmbufs limit reached");
-		const zone_clust = cluster_zone("mbuf_cluster", MCLBYTES, nmbclusters, "kern.ipc.nmbclusters");
+		const zone_clust = cluster_zone("mbuf_cluster", MCLBYTES, nmbclusters, "kern.ipc.nmbclusters", storage);
 		this.zone_clust = zone_clust;
 		this.zone_pack = uma_zsecond_create<mbuf, mb_args>(
 			"mbuf_packet",
@@ -150,9 +135,9 @@ class mbuf_zones {
 			this.zone_mbuf,
 		);
 		this.zone_pack.uz_holds = zone_clust as unknown as uma_zone<object, never>;
-		this.zone_jumbop = cluster_zone("mbuf_jumbo_page", MJUMPAGESIZE, nmbjumbop, "kern.ipc.nmbjumbop");
-		this.zone_jumbo9 = cluster_zone("mbuf_jumbo_9k", MJUM9BYTES, nmbjumbo9, "kern.ipc.nmbjumbo9");
-		this.zone_jumbo16 = cluster_zone("mbuf_jumbo_16k", MJUM16BYTES, nmbjumbo16, "kern.ipc.nmbjumbo16");
+		this.zone_jumbop = cluster_zone("mbuf_jumbo_page", MJUMPAGESIZE, nmbjumbop, "kern.ipc.nmbjumbop", storage);
+		this.zone_jumbo9 = cluster_zone("mbuf_jumbo_9k", MJUM9BYTES, nmbjumbo9, "kern.ipc.nmbjumbo9", storage);
+		this.zone_jumbo16 = cluster_zone("mbuf_jumbo_16k", MJUM16BYTES, nmbjumbo16, "kern.ipc.nmbjumbo16", storage);
 	}
 }
 
@@ -170,9 +155,17 @@ function m_init(m: mbuf, type: number, flags: number): void {
 	m.m_filler = 0;
 	m.m_filler_end = 0;
 	if ((flags & M_PKTHDR) !== 0) {
-		m.m_data = M_PKTDAT;
+		m.m_data = m.m_dat_start + M_PKTDAT;
 		pkthdr_clear(m.m_pkthdr);
-	} else m.m_data = 0;
+	} else m.m_data = m.m_dat_start;
+}
+
+/** Lets the data of an mbuf be in external storage, from its first byte on. */
+export function m_extset(m: mbuf, buf: uma_memory): void {
+	m.m_ext.ext_buf = buf;
+	m.m_ext.ext_start = buf.start;
+	m.m_buf = buf.buf;
+	m.m_data = buf.start;
 }
 
 function mb_ctor_mbuf(m: mbuf, args: mb_args): number {
@@ -189,8 +182,7 @@ function mb_dtor_mbuf(m: mbuf): void {
 
 function mb_ctor_pack(m: mbuf, args: mb_args): number {
 	m_init(m, args >>> 24, args & 0xffffff);
-	m.m_buf = m.m_ext.ext_buf!;
-	m.m_data = 0;
+	m_extset(m, m.m_ext.ext_buf!);
 	m.m_flags |= M_EXT;
 	return 0;
 }
@@ -222,18 +214,16 @@ function m_gettype(size: number): number {
 }
 
 /** Attaches a fresh cluster to the mbuf that asked for it, if one did. */
-export function mb_ctor_clust(buf: Uint8Array, m: mbuf | null): number {
+export function mb_ctor_clust(buf: uma_memory, m: mbuf | null): number {
 	if (m === null) return 0;
 	const ext = m.m_ext;
-	ext.ext_buf = buf;
-	m.m_buf = buf;
-	m.m_data = 0;
+	m_extset(m, buf);
 	m.m_flags |= M_EXT;
 	ext.ext_free = null;
 	ext.ext_arg1 = null;
 	ext.ext_arg2 = null;
-	ext.ext_size = buf.length;
-	ext.ext_type = m_gettype(buf.length);
+	ext.ext_size = buf.size;
+	ext.ext_type = m_gettype(buf.size);
 	ext.ext_flags = EXT_FLAG_EMBREF;
 	ext.ext_cnt = null;
 	ext.ext_count = 1;

@@ -11,3 +11,4 @@ export * from "./uipc_mbuf_compact.ts";
 export * from "./uipc_mbuf_copy.ts";
 export * from "./uipc_mbuf2.ts";
 export * from "./uma.ts";
+export { uma_memory } from "./uma_memory.ts";

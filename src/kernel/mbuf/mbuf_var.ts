@@ -2,8 +2,8 @@
  * The mbuf itself. An mbuf is a small header with either a little data of its own or a reference to a cluster; packets are
  * chains of them, and only the first mbuf of a chain carries a packet header.
  *
- * A pointer into memory is a pair here: `m_buf` is the storage and `m_data` the offset of the first byte in it. Storage of
- * its own lies in `m_dat`; as in FreeBSD the packet header takes the room of its first 56 bytes, so that moving a header
+ * A pointer into memory is a pair here: `m_buf` is a buffer, which the storage of many others is part of too, and `m_data` the offset
+ * of the first byte in it. Storage of its own is `m_dat`; as in FreeBSD the packet header takes the room of its first 56 bytes, so that moving a header
  * into an mbuf moves the start of its data, and a cluster, while there is one, takes the place of the data.
  *
  * @see sys/mbuf.h
@@ -22,6 +22,7 @@ import {
 	MLEN,
 	MT_NOTMBUF,
 } from "./mbuf_flags.ts";
+import type { uma_memory } from "./uma_memory.ts";
 
 /** Where the data of an mbuf with a packet header begins in its own storage. */
 export const M_PKTDAT = MLEN - MHLEN;
@@ -82,7 +83,9 @@ export class m_ext implements ext_refcnt {
 	ext_size = 0;
 	ext_type = 0;
 	ext_flags = 0;
-	ext_buf: Uint8Array | null = null;
+	ext_buf: uma_memory | null = null;
+	/** where that begins in m_buf */
+	ext_start = 0;
 	ext_free: ((m: mbuf) => void) | null = null;
 	ext_arg1: unknown = null;
 	ext_arg2: unknown = null;
@@ -97,7 +100,7 @@ export class m_ext implements ext_refcnt {
 export class mbuf {
 	m_next: mbuf | null = null;
 	m_nextpkt: mbuf | null = null;
-	/** storage of the data: m_dat, or the cluster */
+	/** what the storage of the data, m_dat or the cluster, is part of */
 	m_buf: Uint8Array;
 	/** offset of the first byte in m_buf */
 	m_data = 0;
@@ -109,12 +112,14 @@ export class mbuf {
 	m_filler_end = 0;
 	readonly m_pkthdr = new pkthdr();
 	readonly m_ext: m_ext;
-	/** its own MLEN bytes; never replaced */
+	/** its own MLEN bytes: what they are part of, and from where on; never replaced */
 	readonly m_dat: Uint8Array;
+	readonly m_dat_start: number;
 
-	constructor(dat: Uint8Array) {
-		this.m_dat = dat;
-		this.m_buf = dat;
+	constructor(dat: uma_memory) {
+		this.m_dat = dat.buf;
+		this.m_dat_start = dat.start;
+		this.m_buf = dat.buf;
 		this.m_ext = new m_ext(this);
 	}
 }
@@ -179,7 +184,8 @@ export function M_WRITABLE(m: mbuf): boolean {
 
 /** Offset in m_buf where the storage of this mbuf begins. */
 export function M_START(m: mbuf): number {
-	return (m.m_flags & (M_EXT | M_PKTHDR)) === M_PKTHDR ? M_PKTDAT : 0;
+	if ((m.m_flags & M_EXT) !== 0) return m.m_ext.ext_start;
+	return (m.m_flags & M_PKTHDR) !== 0 ? m.m_dat_start + M_PKTDAT : m.m_dat_start;
 }
 
 /** Size of the storage of this mbuf. */

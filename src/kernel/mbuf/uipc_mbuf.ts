@@ -94,7 +94,7 @@ export function m_sanity(m0: mbuf, sanitize: number): number {
 /** Moves the packet header, tags included, from `from` to `to`, which becomes the packet's first mbuf and must be empty. */
 export function m_move_pkthdr(to: mbuf, from: mbuf): void {
 	to.m_flags = (from.m_flags & M_COPYFLAGS) | (to.m_flags & (M_EXT | M_EXTPG));
-	if ((to.m_flags & M_EXT) === 0) to.m_data = M_PKTDAT;
+	if ((to.m_flags & M_EXT) === 0) to.m_data = to.m_dat_start + M_PKTDAT;
 	pkthdr_assign(to.m_pkthdr, from.m_pkthdr);
 	from.m_pkthdr.tags = null;
 	from.m_flags &= ~M_PKTHDR;
@@ -104,7 +104,7 @@ export const M_MOVE_PKTHDR = m_move_pkthdr;
 /** Copies the packet header, each tag too. 0: no memory for the tags, and `to` has none; 1: done. */
 export function m_dup_pkthdr(to: mbuf, from: mbuf, how: number): number {
 	to.m_flags = (from.m_flags & M_COPYFLAGS) | (to.m_flags & (M_EXT | M_EXTPG));
-	if ((to.m_flags & M_EXT) === 0) to.m_data = M_PKTDAT;
+	if ((to.m_flags & M_EXT) === 0) to.m_data = to.m_dat_start + M_PKTDAT;
 	pkthdr_assign(to.m_pkthdr, from.m_pkthdr);
 	to.m_pkthdr.tags = null;
 	return m_tag_copy_chain(to, from, how);
@@ -218,7 +218,7 @@ function m_adj_tail(mp: mbuf, len: number): void {
 
 /** The copying half of m_pullup and m_copyup: moves data from `n` on into `m` until `len` bytes have come. */
 function pull(m: mbuf, n: mbuf | null, len: number): mbuf | null {
-	let space = MLEN - (m.m_data + m.m_len);
+	let space = m.m_dat_start + MLEN - (m.m_data + m.m_len);
 	while (n !== null) {
 		const count = Math.min(Math.max(len, max_protohdr), space, n.m_len);
 		m_put(n.m_buf, n.m_data, m, m.m_data + m.m_len, count);
@@ -247,7 +247,7 @@ function pull(m: mbuf, n: mbuf | null, len: number): mbuf | null {
 export function m_pullup(n: mbuf, len: number): mbuf | null {
 	KASSERT((n.m_flags & M_EXTPG) === 0, "m_pullup: unmapped mbuf");
 	charge(cost.mbuf_op);
-	if ((n.m_flags & M_EXT) === 0 && n.m_data + len < MLEN && n.m_next !== null) {
+	if ((n.m_flags & M_EXT) === 0 && n.m_data + len < n.m_dat_start + MLEN && n.m_next !== null) {
 		if (n.m_len >= len) return n;
 		return pull(n, n.m_next, len - n.m_len);
 	}

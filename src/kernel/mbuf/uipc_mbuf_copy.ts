@@ -3,7 +3,7 @@
  *
  * @see uipc_mbuf.c
  */
-import { bcopy } from "../../machine/bcopy.ts";
+import { bcopy, bzero } from "../../machine/bcopy.ts";
 import { KASSERT } from "../sched/kernel.ts";
 import { charge, charge_bytes, cost } from "../sched/thread.ts";
 import { m_free, m_freem, m_get, m_getcl, m_gethdr, mb_dupcl } from "./kern_mbuf.ts";
@@ -78,7 +78,7 @@ export function m_copypacket(m0: mbuf, how: number): mbuf | null {
 			n.m_data = m.m_data;
 			mb_dupcl(n, m);
 		} else {
-			if (m === m0) n.m_data = m.m_data;
+			if (m === m0) n.m_data = n.m_dat_start + m.m_data - m.m_dat_start;
 			copy_payload(m.m_buf, m.m_data, n.m_buf, n.m_data, n.m_len);
 		}
 		last = n;
@@ -209,7 +209,7 @@ function copyback(m: mbuf, off: number, len: number, cp: Uint8Array, at: number)
 			const n = m_get(M_NOWAIT, m.m_type);
 			if (n === null) return totlen;
 			charge_bytes(MLEN, cost.copy);
-			n.m_dat.fill(0);
+			bzero(n.m_buf, n.m_data, MLEN);
 			n.m_len = Math.min(MLEN, len + off);
 			m.m_next = n;
 		}

@@ -36,6 +36,7 @@ import {
 	uma_printf,
 	uma_zone,
 } from "./uma_int.ts";
+import { item_bytes } from "./uma_memory.ts";
 import { uma_zone_get_cur } from "./uma_stat.ts";
 
 export * from "./uma_int.ts";
@@ -245,7 +246,7 @@ export function uma_zalloc_arg<T extends object, A>(zone: uma_zone<T, A>, udata:
 	const item = cache.uc_allocbucket > 0 ? cache_take(zone, cache) : cache_alloc(zone, cache, flags);
 	if (item === null) return null;
 	if (zone.uz_dbg !== null) uma_dbg_alloc(zone.uz_dbg, item);
-	if ((flags & M_ZERO) !== 0 && item instanceof Uint8Array) item.fill(0);
+	if ((flags & M_ZERO) !== 0) item_bytes(item)?.fill(0);
 	if (zone.uz_ctor !== null && zone.uz_ctor(item, udata, flags) !== 0) {
 		zone_failed(zone);
 		if (zone.uz_dbg !== null) uma_dbg_free(zone.uz_dbg, item);

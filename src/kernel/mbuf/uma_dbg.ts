@@ -5,6 +5,7 @@
  * @see vm/uma_dbg.c
  */
 import { panic } from "../sched/kernel.ts";
+import { item_bytes } from "./uma_memory.ts";
 
 /** 0xdeadc0de in memory order, what freed bytes are filled with */
 const junk = [0xde, 0xc0, 0xad, 0xde];
@@ -13,7 +14,7 @@ const junk = [0xde, 0xc0, 0xad, 0xde];
 export class uma_dbg<T extends object> {
 	readonly name: string;
 	readonly used = new Set<T>();
-	/** byte arrays filled with junk, because they were freed at least once */
+	/** memory filled with junk, because they were freed at least once */
 	readonly trashed = new Set<T>();
 
 	constructor(name: string) {
@@ -25,16 +26,18 @@ export class uma_dbg<T extends object> {
 export function uma_dbg_alloc<T extends object>(dbg: uma_dbg<T>, item: T): void {
 	if (dbg.used.has(item)) panic(`Duplicate alloc of item in zone ${dbg.name}`);
 	dbg.used.add(item);
-	if (!(item instanceof Uint8Array) || !dbg.trashed.has(item)) return;
-	for (let i = 0; i < item.length; i++) {
-		if (item[i] !== junk[i & 3]) panic(`Memory modified after free in zone ${dbg.name} at byte ${i}`);
+	const bytes = item_bytes(item);
+	if (bytes === null || !dbg.trashed.has(item)) return;
+	for (let i = 0; i < bytes.length; i++) {
+		if (bytes[i] !== junk[i & 3]) panic(`Memory modified after free in zone ${dbg.name} at byte ${i}`);
 	}
 }
 
 /** Notes that an item is free; panics if it already was. */
 export function uma_dbg_free<T extends object>(dbg: uma_dbg<T>, item: T): void {
 	if (!dbg.used.delete(item)) panic(`Duplicate free of item in zone ${dbg.name}`);
-	if (!(item instanceof Uint8Array)) return;
-	for (let i = 0; i < item.length; i++) item[i] = junk[i & 3];
+	const bytes = item_bytes(item);
+	if (bytes === null) return;
+	for (let i = 0; i < bytes.length; i++) bytes[i] = junk[i & 3];
 	dbg.trashed.add(item);
 }

@@ -53,7 +53,7 @@ import {
 } from "../../../src/kernel/ifnet/netmap.ts";
 import { type ifreq, SIOCSIFMTU } from "../../../src/kernel/ifnet/sockio.ts";
 import { NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../../../src/kernel/lock/epoch.ts";
-import type { mbuf } from "../../../src/kernel/mbuf/mbuf.ts";
+import { M_START, type mbuf } from "../../../src/kernel/mbuf/mbuf.ts";
 import { uma_leaks, uma_set_fault } from "../../../src/kernel/mbuf/uma.ts";
 import { AF_INET, AF_UNSPEC, sockaddr_in, sockaddr_in6 } from "../../../src/kernel/netinet/in.ts";
 import { NHF_GATEWAY, nhop_object, route } from "../../../src/kernel/route/nhop.ts";
@@ -393,7 +393,7 @@ describe("netmap", () => {
 
 			for (const hand_over of [wg_xmit_netmap, wg_deliver_netmap]) {
 				const full = mbuf_of(new Uint8Array(2000));
-				full.m_data = 0;
+				full.m_data = M_START(full);
 				uma_set_fault((zone) => zone === "mbuf");
 				const error = yield* hand_over(a.ifp, full, AF_INET);
 				uma_set_fault(null);

@@ -10,6 +10,8 @@ import {
 	M_LEADINGSPACE,
 	M_NOWAIT,
 	M_PREPEND,
+	M_SIZE,
+	M_START,
 	m_adj,
 	m_append,
 	m_cat,
@@ -173,7 +175,10 @@ describe("what is put where filler was is none", () => {
 	function packet(...spec: Segment[]): mbuf {
 		boot();
 		const { m } = build(spec, true);
-		for (const n of [m, m.m_next!]) n.m_filler_end = n.m_buf.length;
+		for (const n of [m, m.m_next!]) {
+			n.m_filler = M_START(n);
+			n.m_filler_end = n.m_filler + M_SIZE(n);
+		}
 		return m;
 	}
 
@@ -186,13 +191,14 @@ describe("what is put where filler was is none", () => {
 	test("by m_pulldown, before the data of the second", () => {
 		const m = packet({ kind: "mbuf", lead: 0, len: 168 }, { kind: "mbuf", lead: 60, len: 50 });
 		expect(m_pulldown(m, 158, 20, new int_ref())).toBe(m.m_next);
-		expect([m.m_next!.m_data, m.m_next!.m_filler_end]).toEqual([50, 50]);
+		const n = m.m_next!;
+		expect([n.m_data, n.m_filler_end].map((at) => at - M_START(n))).toEqual([50, 50]);
 	});
 
 	test("by m_unshare", () => {
 		const m = packet({ kind: "cluster", lead: 0, len: 100 }, { kind: "mbuf", lead: 0, len: 50 });
 		expect(m_unshare(m, M_NOWAIT)).toBe(m);
-		expect([m.m_len, m.m_filler_end]).toEqual([150, 100]);
+		expect([m.m_len, m.m_filler_end - M_START(m)]).toEqual([150, 100]);
 	});
 
 	test("by a socket buffer", () => {
@@ -200,6 +206,6 @@ describe("what is put where filler was is none", () => {
 		const sb = makeSockbuf(100_000);
 		run(mtx_lock(sb.sb_mtx));
 		sbappendstream_locked(sb, m);
-		expect([m.m_len, m.m_filler_end]).toEqual([150, 100]);
+		expect([m.m_len, m.m_filler_end - M_START(m)]).toEqual([150, 100]);
 	});
 });

@@ -90,11 +90,11 @@ describe("allocation", () => {
 	test("sizes are those of a 64-bit machine", () => {
 		expect([MLEN, MHLEN, MINCLSIZE, max_datalen]).toEqual([224, 168, 169, 92]);
 		const m = m_get(M_NOWAIT, MT_DATA)!;
-		expect([M_START(m), M_SIZE(m), M_TRAILINGSPACE(m), m.m_len]).toEqual([0, MLEN, MLEN, 0]);
+		expect([M_START(m) - m.m_dat_start, M_SIZE(m), M_TRAILINGSPACE(m), m.m_len]).toEqual([0, MLEN, MLEN, 0]);
 		const h = m_gethdr(M_NOWAIT, MT_DATA)!;
-		expect([M_START(h), M_SIZE(h), h.m_data]).toEqual([56, MHLEN, 56]);
+		expect([M_START(h) - h.m_dat_start, M_SIZE(h), h.m_data - h.m_dat_start]).toEqual([56, MHLEN, 56]);
 		const c = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR)!;
-		expect([c.m_data, M_SIZE(c), c.m_ext.ext_type, m_extrefcnt(c)]).toEqual([0, 2048, EXT_PACKET, 1]);
+		expect([c.m_data - M_START(c), M_SIZE(c), c.m_ext.ext_type, m_extrefcnt(c)]).toEqual([0, 2048, EXT_PACKET, 1]);
 		for (const n of [m, h, c]) m_free(n);
 		expectNoLeaks();
 	});
@@ -110,14 +110,14 @@ describe("allocation", () => {
 		m_free(m);
 		const n = m_gethdr(M_NOWAIT, MT_DATA)!;
 		expect(n).toBe(m);
-		expect([n.m_data, n.m_len, n.m_flags, n.m_pkthdr.flowid, n.m_pkthdr.PH_per_ptr, n.m_pkthdr.packet_id]).toEqual([
-			56,
-			0,
-			M_PKTHDR,
-			0,
-			null,
-			0,
-		]);
+		expect([
+			n.m_data - n.m_dat_start,
+			n.m_len,
+			n.m_flags,
+			n.m_pkthdr.flowid,
+			n.m_pkthdr.PH_per_ptr,
+			n.m_pkthdr.packet_id,
+		]).toEqual([56, 0, M_PKTHDR, 0, null, 0]);
 		m_free(n);
 		expect(() => m_free(n)).toThrow("freeing free mbuf");
 	});
@@ -168,7 +168,7 @@ describe("allocation", () => {
 		const cl = m_cljget(null, M_NOWAIT, MJUM9BYTES)!;
 		const m = m_gethdr(M_NOWAIT, MT_DATA)!;
 		m_cljset(m, cl, 4);
-		expect(m.m_buf).toBe(cl);
+		expect([m.m_buf, m.m_data]).toEqual([cl.buf, cl.start]);
 		m_freem(m);
 		m_freem(m_getjcl(M_NOWAIT, MT_DATA, 0, MJUM16BYTES));
 		expect(() => m_cljget(null, M_NOWAIT, 1000)).toThrow("invalid cluster size");
@@ -220,7 +220,7 @@ describe("sharing", () => {
 	test("the mbuf that holds the count outlives its m_free while others share its cluster", () => {
 		const m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR)!;
 		m.m_len = m.m_pkthdr.len = 10;
-		m.m_buf.set(pattern(10));
+		m.m_buf.set(pattern(10), m.m_data);
 		const a = m_copym(m, 0, M_COPYALL, M_NOWAIT)!;
 		const b = m_copym(a, 0, M_COPYALL, M_NOWAIT)!;
 		expect([m_extrefcnt(m), m_extrefcnt(a), m_extrefcnt(b)]).toEqual([3, 3, 3]);
@@ -304,9 +304,9 @@ describe("packet headers", () => {
 	test("m_move_pkthdr into a cluster leaves its data where it is", () => {
 		const m = m_gethdr(M_NOWAIT, MT_DATA)!;
 		const c = m_getcl(M_NOWAIT, MT_DATA, 0)!;
-		c.m_data = 30;
+		c.m_data += 30;
 		m_move_pkthdr(c, m);
-		expect([c.m_data, c.m_flags, m.m_flags]).toEqual([30, M_EXT | M_PKTHDR, 0]);
+		expect([c.m_data - M_START(c), c.m_flags, m.m_flags]).toEqual([30, M_EXT | M_PKTHDR, 0]);
 		m_free(m);
 		m_free(c);
 	});
@@ -314,7 +314,7 @@ describe("packet headers", () => {
 	test("m_align puts data at the end, on a long word", () => {
 		const m = m_gethdr(M_NOWAIT, MT_DATA)!;
 		m_align(m, 20);
-		expect(m.m_data).toBe(56 + 144);
+		expect(m.m_data - m.m_dat_start).toBe(56 + 144);
 		expect(() => m_align(m, 20)).toThrow("not a virgin mbuf");
 		m_free(m);
 	});

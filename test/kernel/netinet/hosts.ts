@@ -25,6 +25,7 @@ import { in6_aliasreq } from "../../../src/kernel/netinet/in6_var.ts";
 import "../../../src/kernel/netinet/inet.ts";
 import {
 	M_PKTHDR,
+	M_TRAILINGSPACE,
 	M_WAITOK,
 	MT_DATA,
 	m_freem,
@@ -165,7 +166,7 @@ export function payload(length: number): mbuf {
 	m.m_data += max_hdr;
 	let at = 0;
 	for (let n: mbuf | null = m; n !== null; n = n.m_next) {
-		n.m_len = Math.min(n.m_buf.length - n.m_data, length - at);
+		n.m_len = Math.min(M_TRAILINGSPACE(n), length - at);
 		for (let i = 0; i < n.m_len; i++) n.m_buf[n.m_data + i] = (at + i) * 7;
 		at += n.m_len;
 	}

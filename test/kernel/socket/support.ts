@@ -1,7 +1,7 @@
 /** What the socket tests share. */
 import { MTX_DEF, mtx_init } from "../../../src/kernel/lock/mutex.ts";
 import { sx_init } from "../../../src/kernel/lock/sx.ts";
-import { M_WAITOK, MT_DATA, m_getm2, type mbuf } from "../../../src/kernel/mbuf/mbuf.ts";
+import { M_TRAILINGSPACE, M_WAITOK, MT_DATA, m_getm2, type mbuf } from "../../../src/kernel/mbuf/mbuf.ts";
 import { SUSPENDED } from "../../../src/kernel/sched/frame.ts";
 import type { Blocking } from "../../../src/kernel/sched/thread.ts";
 import { sockbuf } from "../../../src/kernel/socket/socket.ts";
@@ -26,7 +26,7 @@ export function chainOf(bytes: Uint8Array): mbuf {
 	const m = m_getm2(null, Math.max(bytes.length, 1), M_WAITOK, MT_DATA, 0)!;
 	let at = 0;
 	for (let n: mbuf | null = m; n !== null; n = n.m_next) {
-		const room = n.m_buf.length - n.m_data;
+		const room = M_TRAILINGSPACE(n);
 		n.m_len = Math.min(room, bytes.length - at);
 		n.m_buf.set(bytes.subarray(at, at + n.m_len), n.m_data);
 		at += n.m_len;

@@ -1,11 +1,12 @@
-import { LEAD_NS } from "../src/machine/lead.ts";
+import { LEAD_NS, LOCKED_LEADS, READ_MOSTLY_LEADS } from "../src/machine/lead.ts";
 
 /** What is not modelled. README.md has the same list; a test compares the two. Backquotes mark code, as in Markdown. */
 export const NOT_MODELLED: readonly string[] = [
 	"Caches beyond one rule: the line of a lock, a task or a sleeping thread that another CPU had last costs a transfer; payload " +
 		"never does. No NUMA, no memory bandwidth, no frequency changes, no SMT sharing of a core (SMT only decides whether the " +
 		"idle thread polls).",
-	`Order within ${LEAD_NS} ns: a thread may act that far ahead of the clock, and what it does is seen that much too early. ` +
+	`Order within ${LEAD_NS} ns, or ${LOCKED_LEADS * LEAD_NS} for who has a lock: a thread may act that far ahead of the clock, and what it does is seen ` +
+		`that much too early; what hardly ever changes it may read ${(READ_MOSTLY_LEADS * LEAD_NS) / 1000} us too early. ` +
 		"Locks are waited for as if none did, nearly as often, but which of two that come within that time is first is not certain; " +
 		"`--lead 0ns` orders everything.",
 	"ULE's interactivity scores, calendar queue and long-term balancer; user threads keep one priority. Nobody waits for the " +

@@ -1,15 +1,12 @@
 /**
  * So far ahead of the clock threads may act, ns, unless told otherwise: less than it takes to let another CPU know of anything, and
  * as much as leaves what is measured where it is (`npm run bench -- lead`). Of our choice, not a machine's.
- *
- * From 260 to 340 that is equally so.
  */
 export const LEAD_NS = 320;
 
 /**
- * A thread that has a lock alone may be as many times as far ahead: of what it does under the lock nobody sees anything before it
- * lets go, and it lets go in its own time. What it puts into other queues meanwhile is seen early, so 1 us is far enough: with 2 us
- * packets wait for their tasks a quarter less than they should.
+ * A thread that has a lock alone may be as many times as far ahead, except to take another lock: of what it does under the lock nobody
+ * sees anything before it lets go, and it lets go in its own time. So it seldom waits with a lock held that somebody wants who came before.
  */
 export const LOCKED_LEADS = 3;
 

@@ -47,28 +47,28 @@ describe("5 ms of one TCP stream after 5 ms", () => {
 			].join("  "),
 		);
 		expect(lines.join("\n")).toMatchInlineSnapshot(`
-			"    2  own   all-cpus     52.0 %  0.595 Gb/s    1061    163425  98ccc63e623ea5d0
-			    2  own   round-robin  93.5 %  0.849 Gb/s     752    177077  edcc56e6a691e628
-			    2  ossl  all-cpus     59.8 %  1.526 Gb/s     850    251388  3893e1239e1613d9
-			    2  ossl  round-robin  94.6 %  1.407 Gb/s    1084    278863  8782104f62776b0c
-			    8  own   all-cpus     12.4 %  0.674 Gb/s    6375    386221  c79b880afe3ec56d
-			    8  own   round-robin  64.6 %  2.178 Gb/s    2579    581643  cf3189517bb9f715
-			    8  ossl  all-cpus     13.1 %  1.309 Gb/s   12852    682781  f430825fd1f84118
-			    8  ossl  round-robin  70.3 %  2.594 Gb/s    3555    643295  8177f81fb84760d4
-			   16  own   all-cpus      5.7 %  0.770 Gb/s   15916    694895  e3a52577dc74a88e
-			   16  own   round-robin  60.6 %  3.487 Gb/s    4564    653954  44a50315fa5c02c6
-			   16  ossl  all-cpus      6.4 %  0.727 Gb/s   15143    722402  3e11c9cd7f324ebc
-			   16  ossl  round-robin  65.3 %  3.968 Gb/s    5290    823328  0fcbdc781135ac98
-			2 x 8  ossl  all-cpus     14.3 %  2.294 Gb/s   20705   1033606  c870aa5861b5b813
-			2 x 8  ossl  all-cpus     14.3 %  2.316 Gb/s   20891    991619  a01c216b464013d8
-			2 x 8  ossl  all-cpus     14.7 %  1.531 Gb/s   13965    678130  d8a90b1aea3ee392
-			2 x 8  ossl  all-cpus     14.0 %  1.424 Gb/s   13324    579182  78db7acd1e579e9d
-			2 x 8  ossl  all-cpus     14.2 %  2.335 Gb/s   21137   1030374  e0bc149005baf5b8
-			2 x 8  ossl  round-robin  59.7 %  4.312 Gb/s    4957    856185  4c7266dc694bdec8
-			2 x 8  ossl  round-robin  58.6 %  3.639 Gb/s    3970    741532  307170bb95a4d797
-			2 x 8  ossl  round-robin  60.1 %  4.769 Gb/s    5610    940548  b31865fe46d5b579
-			2 x 8  ossl  round-robin  58.4 %  3.763 Gb/s    4033    707180  3b57a9b8dfaf8821
-			2 x 8  ossl  round-robin  59.5 %  4.445 Gb/s    5188    878443  0a5422b1568d75e0"
+			"    2  own   all-cpus     52.2 %  0.626 Gb/s    1090    163612  040fbd3a66c69e79
+			    2  own   round-robin  92.5 %  0.830 Gb/s     559    161397  b99e310cad9cc105
+			    2  ossl  all-cpus     54.6 %  1.143 Gb/s    1649    244498  27090316032e27e1
+			    2  ossl  round-robin  93.1 %  1.350 Gb/s    1269    263429  cb8523b189f572cf
+			    8  own   all-cpus     12.6 %  0.832 Gb/s    8786    623611  fe261207119069d2
+			    8  own   round-robin  65.9 %  2.235 Gb/s    2539    531282  b0bf2fdf738fa519
+			    8  ossl  all-cpus     12.8 %  0.924 Gb/s   10558    587120  f30003b5cb1d84b8
+			    8  ossl  round-robin  72.3 %  1.889 Gb/s    2531    483494  bc0f16e35c94e180
+			   16  own   all-cpus      5.4 %  0.654 Gb/s   13594    646146  c303ccc6237a2738
+			   16  own   round-robin  59.2 %  3.358 Gb/s    4308    735174  3d912e8fa7a50979
+			   16  ossl  all-cpus      6.3 %  0.473 Gb/s   10101    534740  6db02749bb713f27
+			   16  ossl  round-robin  57.8 %  2.538 Gb/s    3387    585472  bc2815b58af68892
+			2 x 8  ossl  all-cpus     14.2 %  2.322 Gb/s   20710    886667  4d69858cf9948781
+			2 x 8  ossl  all-cpus     14.1 %  2.300 Gb/s   20656   1030691  f64195ff5995f32b
+			2 x 8  ossl  all-cpus     14.0 %  2.340 Gb/s   20987    991361  27de5ac1aa6425b7
+			2 x 8  ossl  all-cpus     14.0 %  1.403 Gb/s   13144    619333  42dfb9f6a8a31420
+			2 x 8  ossl  all-cpus     14.1 %  2.303 Gb/s   20788   1036605  0be65e930516c190
+			2 x 8  ossl  round-robin  59.6 %  4.581 Gb/s    5238    873645  a0e06b7a4a5d5a16
+			2 x 8  ossl  round-robin  58.8 %  4.800 Gb/s    5638    895345  bb01e0c22c9b9194
+			2 x 8  ossl  round-robin  57.9 %  3.649 Gb/s    3960    739349  e4d581ba4d6e8713
+			2 x 8  ossl  round-robin  59.0 %  3.688 Gb/s    4094    715843  c30395f956e61ca5
+			2 x 8  ossl  round-robin  58.4 %  3.946 Gb/s    4321    804535  7dcd9cfc5ff33f1b"
 		`);
 	});
 

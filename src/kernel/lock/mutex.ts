@@ -10,7 +10,7 @@
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
 import {
-	advance,
+	advance_to_lock,
 	type Blocking,
 	cost,
 	curthread,
@@ -115,7 +115,7 @@ function recurse(m: mtx): void {
 export function mtx_lock(m: mtx): Blocking<void> {
 	if (!m.lo_initialised) panic(`mtx_lock() of destroyed mutex ${m.lo_name}`);
 	charge_lock(m);
-	return advance() ? mtx_lock_now(m) : later(mtx_lock_now, m);
+	return advance_to_lock() ? mtx_lock_now(m) : later(mtx_lock_now, m);
 }
 
 function mtx_lock_now(m: mtx): Blocking<void> {
@@ -201,7 +201,7 @@ export function mtx_lock_spin(m: mtx): Blocking<void> {
 	if (!m.lo_initialised) panic(`mtx_lock_spin() of destroyed mutex ${m.lo_name}`);
 	critical_enter();
 	charge_lock(m);
-	return advance() ? mtx_lock_spin_now(m) : later(mtx_lock_spin_now, m);
+	return advance_to_lock() ? mtx_lock_spin_now(m) : later(mtx_lock_spin_now, m);
 }
 
 function mtx_lock_spin_now(m: mtx): Blocking<void> {

@@ -11,8 +11,8 @@
 import { KASSERT, panic } from "../sched/kernel.ts";
 import { spin_grant, spin_until, spin_wait } from "../sched/spin.ts";
 import {
-	advance,
 	advance_read_mostly,
+	advance_to_lock,
 	type Blocking,
 	cost,
 	curthread,
@@ -117,7 +117,7 @@ const READ_MOSTLY_AFTER = 100_000;
 
 /** As advance, before a read lock is taken: readers do not disturb each other. */
 function advance_to_read(rw: rwlock): boolean {
-	return own_time() - rw.lo_until > READ_MOSTLY_AFTER ? advance_read_mostly() : advance();
+	return own_time() - rw.lo_until > READ_MOSTLY_AFTER ? advance_read_mostly() : advance_to_lock();
 }
 
 /** Takes a read lock. */
@@ -156,7 +156,7 @@ function* rw_rlock_contested(rw: rwlock): Blocking<void> {
 export function rw_wlock(rw: rwlock): Blocking<void> {
 	if (!rw.lo_initialised) panic(`rw_wlock() of destroyed rwlock ${rw.lo_name}`);
 	charge_lock(rw);
-	return advance() ? rw_wlock_now(rw) : later(rw_wlock_now, rw);
+	return advance_to_lock() ? rw_wlock_now(rw) : later(rw_wlock_now, rw);
 }
 
 function rw_wlock_now(rw: rwlock): Blocking<void> {

@@ -199,7 +199,7 @@ let unseen_lead_ns = 0;
 
 /**
  * Makes sure that the running thread may touch shared things: that the machine's clock is not further behind its own than
- * the machine's lead, and that no preemption is owed. What such a thread does may be seen as much too early, but by no more; and
+ * the machine's lead, or LOCKED_LEADS times that while it has a lock, and that no preemption is owed. What such a thread does may be seen as much too early, but by no more; and
  * who comes to a lock that it has meanwhile waits, though it has let go already: see lock_busy.
  *
  * @returns true if so; false if something else is due first: the caller must `yield` at once, and is exactly up to date when it
@@ -212,6 +212,14 @@ export function advance(): boolean {
 		return true;
 	}
 	return td.td_locks > 0 && ahead(locked_lead_ns) ? true : catch_up();
+}
+
+/**
+ * As advance, for whoever is about to take a lock: one that he has already does not let him be further ahead. Else he would come to a lock
+ * at the end of his lead, have to wait with it held, and keep from it who comes before.
+ */
+export function advance_to_lock(): boolean {
+	return ahead(lead_ns) || catch_up();
 }
 
 /** Whether the running thread is no further ahead than that, and no preemption is owed. */

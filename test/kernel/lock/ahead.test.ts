@@ -212,6 +212,24 @@ describe("who has a lock need not wait for the clock under it", () => {
 		expect(clocks(make, LOCKED_LEADS * LEAD_NS, 0)[0]).toBeGreaterThan(LOCKED_LEADS * LEAD_NS);
 	});
 
+	test("but another one he takes in time", () => {
+		const kernel = bootOn({ cpus: 1 });
+		const outer = mutex(MTX_DEF);
+		const inner = mutex(MTX_DEF);
+		let waited = 0;
+		const owner = start(kernel, "owner", 40, 0, function* () {
+			yield* until(START);
+			yield* mtx_lock(outer);
+			charge(LEAD_NS + 100);
+			yield* mtx_lock(inner);
+			waited = kernel.machine.now - START;
+			yield* mtx_unlock(inner);
+			yield* mtx_unlock(outer);
+		});
+		finish(kernel, [owner]);
+		expect(waited).toBeGreaterThan(LEAD_NS);
+	});
+
 	test("an sx is for sleeping under, and others may see much meanwhile", () => {
 		expect(clocks(() => twice(sleepable(), sx_xlock, sx_xunlock), LEAD_NS + 100, 0)[0]).toBeGreaterThan(LEAD_NS);
 	});

@@ -23,7 +23,7 @@ import { findProfile } from "../../../src/machine/profile.ts";
 const directory = mkdtempSync(path.join(tmpdir(), "ifwg-stacks-"));
 const policies = ["all-cpus", "round-robin"];
 const options = policies.map((policy) =>
-	parseRunOptions({ policy, cpus: "3", seed: "3", duration: "500us", warmup: "500us", costOnly: true }),
+	parseRunOptions({ policy, cpus: "3", duration: "1ms", warmup: "500us", costOnly: true }),
 );
 let profiles: Profile[];
 

@@ -60,7 +60,7 @@ function enter(nosave: boolean[]): Blocking<void> {
 }
 
 /**
- * Ends the section. The time spent inside passes while preemption is still held up; one that became due happens then.
+ * Ends the section. The time spent inside passes with preemption still held up; what became due meanwhile happens after it.
  *
  * @see fpu.c fpu_kern_leave
  */

@@ -112,7 +112,7 @@ function write_acquired(rw: rwlock): void {
 	lock_acquired(rw);
 }
 
-/** A lock that has been without a writer for so long is likely to stay so, ns. */
+/** A lock that has been without a writer for so long is likely to stay so, ns. Of our choice: twenty times as long as a reader may be ahead. */
 const READ_MOSTLY_AFTER = 100_000;
 
 /** As advance, before a read lock is taken: readers do not disturb each other. */

@@ -14,7 +14,7 @@ const junk = [0xde, 0xc0, 0xad, 0xde];
 export class uma_dbg<T extends object> {
 	readonly name: string;
 	readonly used = new Set<T>();
-	/** memory filled with junk, because they were freed at least once */
+	/** memory filled with junk, because it was freed at least once */
 	readonly trashed = new Set<T>();
 
 	constructor(name: string) {

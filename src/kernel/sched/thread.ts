@@ -199,8 +199,9 @@ let unseen_lead_ns = 0;
 
 /**
  * Makes sure that the running thread may touch shared things: that the machine's clock is not further behind its own than
- * the machine's lead, or LOCKED_LEADS times that while it has a lock, and that no preemption is owed. What such a thread does may be seen as much too early, but by no more; and
- * who comes to a lock that it has meanwhile waits, though it has let go already: see lock_busy.
+ * the machine's lead, or LOCKED_LEADS times that while it has a lock, and that no preemption is owed. What such a thread does may
+ * be seen as much too early, but by no more; and who comes to a lock that it has meanwhile waits, though it has let go already: see
+ * lock_busy.
  *
  * @returns true if so; false if something else is due first: the caller must `yield` at once, and is exactly up to date when it
  * is resumed

@@ -7,7 +7,7 @@ export const LEAD_NS = 320;
 /**
  * A thread that has a lock alone may be as many times as far ahead, except to take another lock: of what it does under the lock nobody
  * sees anything before it lets go, and it lets go in its own time. So it seldom waits with a lock held that somebody wants who came before.
- * Of our choice: it leaves what is measured where it is, as twice as much did not (packets waited a quarter less for their tasks).
+ * Of our choice: it leaves what is measured where it is.
  */
 export const LOCKED_LEADS = 3;
 

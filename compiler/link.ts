@@ -10,6 +10,7 @@ import { parse } from "acorn";
 import type { ImportDeclaration, Node, Program } from "estree";
 import { rolldown } from "rolldown";
 import { messagesOnFailure } from "./assertions.ts";
+import { compareBooleans } from "./booleans.ts";
 import { assignedBy, children, end, patternNames, position } from "./node.ts";
 import { moveToFields } from "./variables.ts";
 
@@ -207,5 +208,8 @@ export async function link(
 	});
 	await bundle.close();
 	const files = [...modules].map(([file, code], i): [string, string] => [file, standIn(file, code, i, linked)]);
-	return new Map([...files, [linked, moveToFields(messagesOnFailure(constants(output[0].code, imported)))]]);
+	return new Map([
+		...files,
+		[linked, moveToFields(compareBooleans(messagesOnFailure(constants(output[0].code, imported))))],
+	]);
 }

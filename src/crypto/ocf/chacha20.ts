@@ -5,6 +5,7 @@
  *
  * @see sys/crypto/chacha20/chacha.c
  */
+import { le32dec } from "../../machine/endian.ts";
 export const CHACHA_MINKEYLEN = 16;
 export const CHACHA_MAXKEYLEN = 32;
 export const CHACHA_BLOCKLEN = 64;
@@ -20,10 +21,6 @@ const TAU = Uint32Array.of(0x61707865, 0x3120646e, 0x79622d36, 0x6b206574);
 /** Words of the state. */
 const KEY = 4;
 const COUNTER = 12;
-
-function le32dec(buf: Uint8Array, off: number): number {
-	return buf[off] | (buf[off + 1] << 8) | (buf[off + 2] << 16) | (buf[off + 3] << 24);
-}
 
 function rotl(x: number, n: number): number {
 	return (x << n) | (x >>> (32 - n));

@@ -10,6 +10,7 @@
  *
  * @see wireguard-freebsd src/if_wg.c at 8ed5135 (2021-11), ddc22da and 20584d1 (2022-09); freebsd-src sys/dev/wg/if_wg.c
  */
+
 import { curve25519_generate_public } from "../../crypto/curve25519/curve25519.ts";
 import { callout_init, callout_pending, callout_reset, callout_stop } from "../../kernel/callout/callout.ts";
 import {
@@ -240,6 +241,7 @@ import {
 	taskqgroup_detach,
 	taskqgroup_drain_all,
 } from "../../kernel/taskqueue/gtaskqueue.ts";
+import { le32dec, le32enc } from "../../machine/endian.ts";
 import { generation } from "./curgeneration.ts";
 import type { dispatch_policy } from "./dispatch/policy.ts";
 import { find_policy } from "./dispatch/registry.ts";
@@ -459,17 +461,6 @@ function DPRINTF(sc: wg_softc, text: string): void {
 
 function MSEC_2_TICKS(ms: number): number {
 	return Math.max(1, Math.floor((ms * hz()) / 1000));
-}
-
-function le32(buf: Uint8Array, off: number): number {
-	return (buf[off] | (buf[off + 1] << 8) | (buf[off + 2] << 16) | (buf[off + 3] << 24)) >>> 0;
-}
-
-function put_le32(buf: Uint8Array, off: number, value: number): void {
-	buf[off] = value;
-	buf[off + 1] = value >>> 8;
-	buf[off + 2] = value >>> 16;
-	buf[off + 3] = value >>> 24;
 }
 
 function stage(name: wg_stage_name, m: mbuf): void {
@@ -1273,8 +1264,8 @@ export function* wg_send_initiation(peer: wg_peer): Blocking<void> {
 
 	DPRINTF(peer.p_sc, `Sending handshake initiation to peer ${peer.p_id}\n`);
 
-	put_le32(pkt, 0, WG_PKT_INITIATION);
-	put_le32(pkt, INIT_S_IDX, s_idx[0]);
+	le32enc(pkt, 0, WG_PKT_INITIATION);
+	le32enc(pkt, INIT_S_IDX, s_idx[0]);
 	yield* cookie_maker_mac(peer.p_cookie, macs_at(pkt, INIT_M), pkt, INIT_M);
 	yield* wg_peer_send_buf(peer, pkt, SIZEOF_WG_PKT_INITIATION);
 	yield* wg_timers_event_handshake_initiated(peer);
@@ -1299,9 +1290,9 @@ export function* wg_send_response(peer: wg_peer): Blocking<void> {
 	DPRINTF(peer.p_sc, `Sending handshake response to peer ${peer.p_id}\n`);
 
 	yield* wg_timers_event_session_derived(peer);
-	put_le32(pkt, 0, WG_PKT_RESPONSE);
-	put_le32(pkt, RESP_S_IDX, s_idx[0]);
-	put_le32(pkt, RESP_R_IDX, r_idx[0]);
+	le32enc(pkt, 0, WG_PKT_RESPONSE);
+	le32enc(pkt, RESP_S_IDX, s_idx[0]);
+	le32enc(pkt, RESP_R_IDX, r_idx[0]);
 	yield* cookie_maker_mac(peer.p_cookie, macs_at(pkt, RESP_M), pkt, RESP_M);
 	yield* wg_peer_send_buf(peer, pkt, SIZEOF_WG_PKT_RESPONSE);
 }
@@ -1311,8 +1302,8 @@ export function* wg_send_cookie(sc: wg_softc, cm: cookie_macs, idx: number, e: w
 
 	DPRINTF(sc, "Sending cookie response for denied handshake message\n");
 
-	put_le32(pkt, 0, WG_PKT_COOKIE);
-	put_le32(pkt, COOK_R_IDX, idx);
+	le32enc(pkt, 0, WG_PKT_COOKIE);
+	le32enc(pkt, COOK_R_IDX, idx);
 
 	yield* cookie_checker_create_payload(
 		sc.sc_cookie,
@@ -1367,10 +1358,10 @@ function* wg_handshake_message(sc: wg_softc, pkt: wg_packet, underload: boolean)
 	if (m === null) return null;
 	const buf = m.m_buf.subarray(m.m_data, m.m_data + m.m_len);
 
-	switch (le32(buf, 0)) {
+	switch (le32dec(buf, 0)) {
 		case WG_PKT_INITIATION: {
 			const macs = macs_at(buf, INIT_M);
-			const s_idx = le32(buf, INIT_S_IDX);
+			const s_idx = le32dec(buf, INIT_S_IDX);
 			if (!(yield* wg_handshake_macs(sc, macs, buf, INIT_M, s_idx, e, underload, "initiation"))) return null;
 
 			const consumed = yield* noise_consume_initiation(
@@ -1395,13 +1386,13 @@ function* wg_handshake_message(sc: wg_softc, pkt: wg_packet, underload: boolean)
 		}
 		case WG_PKT_RESPONSE: {
 			const macs = macs_at(buf, RESP_M);
-			const s_idx = le32(buf, RESP_S_IDX);
+			const s_idx = le32dec(buf, RESP_S_IDX);
 			if (!(yield* wg_handshake_macs(sc, macs, buf, RESP_M, s_idx, e, underload, "response"))) return null;
 
 			const consumed = yield* noise_consume_response(
 				sc.sc_local,
 				s_idx,
-				le32(buf, RESP_R_IDX),
+				le32dec(buf, RESP_R_IDX),
 				buf.subarray(RESP_UE, RESP_EN),
 				buf.subarray(RESP_EN, RESP_M),
 			);
@@ -1419,7 +1410,7 @@ function* wg_handshake_message(sc: wg_softc, pkt: wg_packet, underload: boolean)
 			break;
 		}
 		case WG_PKT_COOKIE: {
-			remote = yield* noise_remote_index(sc.sc_local, le32(buf, COOK_R_IDX));
+			remote = yield* noise_remote_index(sc.sc_local, le32dec(buf, COOK_R_IDX));
 			if (remote === null) {
 				DPRINTF(sc, "Unknown cookie index\n");
 				return null;
@@ -1555,10 +1546,10 @@ function* wg_encrypt_mbuf(pkt: wg_packet, keypair: NonNullable<wg_packet["p_keyp
 	pkt.p_mbuf = prepended;
 	if (prepended === null) return WG_PACKET_DEAD;
 	m = prepended;
-	put_le32(m.m_buf, m.m_data, WG_PKT_DATA);
-	put_le32(m.m_buf, m.m_data + DATA_R_IDX, r_idx);
-	put_le32(m.m_buf, m.m_data + DATA_NONCE, pkt.p_nonce.lo);
-	put_le32(m.m_buf, m.m_data + DATA_NONCE + 4, pkt.p_nonce.hi);
+	le32enc(m.m_buf, m.m_data, WG_PKT_DATA);
+	le32enc(m.m_buf, m.m_data + DATA_R_IDX, r_idx);
+	le32enc(m.m_buf, m.m_data + DATA_NONCE, pkt.p_nonce.lo);
+	le32enc(m.m_buf, m.m_data + DATA_NONCE + 4, pkt.p_nonce.hi);
 
 	wg_mbuf_reset(m);
 	stage("encrypt-end", m);
@@ -1587,8 +1578,8 @@ function* wg_decrypt_mbuf(
 ): Blocking<number> {
 	const received = pkt.p_mbuf as mbuf;
 
-	pkt.p_nonce.lo = le32(received.m_buf, received.m_data + DATA_NONCE);
-	pkt.p_nonce.hi = le32(received.m_buf, received.m_data + DATA_NONCE + 4);
+	pkt.p_nonce.lo = le32dec(received.m_buf, received.m_data + DATA_NONCE);
+	pkt.p_nonce.hi = le32dec(received.m_buf, received.m_data + DATA_NONCE + 4);
 	m_adj(received, SIZEOF_WG_PKT_DATA);
 
 	if ((yield* noise_keypair_decrypt(keypair, pkt.p_nonce, received)) !== 0) return WG_PACKET_DEAD;
@@ -2001,7 +1992,7 @@ export function* wg_input(
 
 	if (!endpoint_of(pkt.p_endpoint, sa)) return wg_input_error(sc, pkt);
 
-	const type = le32(m.m_buf, m.m_data);
+	const type = le32dec(m.m_buf, m.m_data);
 	const len = m.m_pkthdr.len;
 	if (
 		(len === SIZEOF_WG_PKT_INITIATION && type === WG_PKT_INITIATION) ||
@@ -2018,7 +2009,7 @@ export function* wg_input(
 		pkt.p_mbuf = m;
 		if (m === null) return wg_input_error(sc, pkt);
 
-		pkt.p_keypair = yield* noise_keypair_lookup(sc.sc_local, le32(m.m_buf, m.m_data + DATA_R_IDX));
+		pkt.p_keypair = yield* noise_keypair_lookup(sc.sc_local, le32dec(m.m_buf, m.m_data + DATA_R_IDX));
 		if (pkt.p_keypair === null) return wg_input_error(sc, pkt);
 
 		const remote = noise_keypair_remote(pkt.p_keypair);
@@ -2299,7 +2290,7 @@ function fill_ether_header(m: mbuf, af: number, byte: number): void {
 function output_family(dst: sockaddr, ro: route | null, m: mbuf): number {
 	const main = generation().output_af === "route";
 	if (dst.sa_family === AF_UNSPEC || (main && dst.sa_family === pseudo_AF_HDRCMPLT))
-		return dst instanceof sockaddr_opaque ? le32(dst.sa_data, 0) : AF_UNSPEC;
+		return dst instanceof sockaddr_opaque ? le32dec(dst.sa_data, 0) : AF_UNSPEC;
 	// with a gateway main goes by the route's destination, whose family is that of the packet it was looked up for
 	if (main && ro?.ro_nh != null && (ro.ro_nh.nh_flags & NHF_GATEWAY) !== 0)
 		return m.m_buf[m.m_data] >> 4 === 6 ? AF_INET6 : AF_INET;
@@ -2464,7 +2455,7 @@ function sockaddr_from_bytes(e: wg_endpoint, bytes: Uint8Array): void {
 		e.r_sin6.sin6_port = in_get16(bytes, 2);
 		e.r_sin6.sin6_flowinfo = in_get32(bytes, 4);
 		e.r_sin6.sin6_addr.set(bytes.subarray(8, 24));
-		if (bytes.length >= SIZEOF_SOCKADDR_IN6) e.r_sin6.sin6_scope_id = le32(bytes, 24);
+		if (bytes.length >= SIZEOF_SOCKADDR_IN6) e.r_sin6.sin6_scope_id = le32dec(bytes, 24);
 	}
 }
 
@@ -2487,7 +2478,7 @@ function sockaddr_to_bytes(e: wg_endpoint): Uint8Array | null {
 		bytes[3] = e.r_sin6.sin6_port;
 		in_put32(bytes, 4, e.r_sin6.sin6_flowinfo);
 		bytes.set(e.r_sin6.sin6_addr, 8);
-		put_le32(bytes, 24, e.r_sin6.sin6_scope_id);
+		le32enc(bytes, 24, e.r_sin6.sin6_scope_id);
 		return bytes;
 	}
 	return null;
@@ -2643,9 +2634,9 @@ function* wgc_get_peer(peer: wg_peer): Blocking<nvlist> {
 	if (endpoint !== null) nvlist_add_binary(nvl, "endpoint", endpoint);
 	const ts = yield* wg_timers_get_last_handshake(peer);
 	const time = new Uint8Array(16); // two uint64_t
-	put_le32(time, 0, ts.tv_sec % 0x1_0000_0000);
-	put_le32(time, 4, Math.floor(ts.tv_sec / 0x1_0000_0000));
-	put_le32(time, 8, ts.tv_nsec);
+	le32enc(time, 0, ts.tv_sec % 0x1_0000_0000);
+	le32enc(time, 4, Math.floor(ts.tv_sec / 0x1_0000_0000));
+	le32enc(time, 8, ts.tv_nsec);
 	nvlist_add_binary(nvl, "last-handshake-time", time);
 	nvlist_add_number(nvl, "persistent-keepalive-interval", peer.p_persistent_keepalive_interval);
 	nvlist_add_number(nvl, "rx-bytes", peer.p_rx_bytes);

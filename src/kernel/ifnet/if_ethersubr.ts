@@ -6,7 +6,9 @@
  *
  * @see net/if_ethersubr.c; kernel.md section 4.1
  */
+
 import { bcopy } from "../../machine/bcopy.ts";
+import { Spares } from "../../machine/spares.ts";
 import {
 	EADDRNOTAVAIL,
 	EAFNOSUPPORT,
@@ -119,7 +121,7 @@ import {
 import { type ifreq, SIOCSIFADDR, SIOCSIFMTU } from "./sockio.ts";
 
 /** Link headers not in use. What C keeps on its stack must not be shared by threads that yield, nor made for every packet. */
-const linkhdrs = KERNEL_GLOBAL<linkhdr[]>(() => []);
+const linkhdrs = KERNEL_GLOBAL(() => new Spares(() => new linkhdr()));
 
 /** A packet we receive from ourselves needs no checksums: says so. @see if_ethersubr.c update_mbuf_csumflags */
 function update_mbuf_csumflags(src: mbuf, dst: mbuf): void {
@@ -184,28 +186,28 @@ export function* ether_output(ifp: ifnet, m0: mbuf, dst: sockaddr, ro: route | n
 		m_freem(m0);
 		return ENETDOWN;
 	}
-	const pool = linkhdrs();
-	const lh = pool.pop() ?? new linkhdr();
+	const spares = linkhdrs();
+	const lh = spares.take();
 	const error = yield* ether_resolve_addr(ifp, m0, dst, lh);
 	if (error !== 0) {
-		pool.push(lh);
+		spares.give(lh);
 		if (error === EHOSTDOWN && ro !== null && (ro.ro_flags & RT_HAS_GW) !== 0) return EHOSTUNREACH;
 		return error === EWOULDBLOCK ? 0 : error;
 	}
 	if ((lh.pflags & RT_L2_ME) !== 0) {
-		pool.push(lh);
+		spares.give(lh);
 		update_mbuf_csumflags(m0, m0);
 		return yield* if_simloop(ifp, m0, dst.sa_family, 0);
 	}
 	const m = M_PREPEND(m0, ETHER_HDR_LEN, M_NOWAIT);
 	if (m === null) {
-		pool.push(lh);
+		spares.give(lh);
 		return ENOBUFS;
 	}
 	const { m_buf, m_data } = m;
 	bcopy(lh.buf, 0, m_buf, m_data, ETHER_HDR_LEN);
 	const loop_copy = (lh.pflags & RT_MAY_LOOP) !== 0;
-	pool.push(lh);
+	spares.give(lh);
 	// a simplex interface does not hear its own broadcasts
 	if ((m.m_flags & M_BCAST) !== 0 && loop_copy && (ifp.if_flags & IFF_SIMPLEX) !== 0) {
 		const n = m_dup(m, M_NOWAIT);

@@ -15,8 +15,9 @@ import { sched_pin, sched_unpin } from "../sched/ule.ts";
 type epoch_callback = (ctx: never) => Blocking<void>;
 
 class epoch_state {
-	/** threads inside a section */
+	/** threads inside a section: the first `nactive` of these */
 	readonly active: thread[] = [];
+	nactive = 0;
 	/** counts section entries and calls, so that "open at the call" is a comparison */
 	era = 1;
 	readonly pending_fn: epoch_callback[] = [];
@@ -37,8 +38,8 @@ export function NET_EPOCH_ENTER(): void {
 	td.td_pending += cost.epoch;
 	if (td.td_epochnest++ === 0) {
 		const state = net_epoch();
-		td.td_epochslot = state.active.length;
-		state.active.push(td);
+		td.td_epochslot = state.nactive;
+		state.active[state.nactive++] = td;
 		td.td_epochera = state.era++;
 	}
 	td.td_no_sleeping++;
@@ -53,8 +54,9 @@ export function NET_EPOCH_EXIT(): void {
 	td.td_no_sleeping--;
 	sched_unpin();
 	if (--td.td_epochnest > 0) return;
-	const active = net_epoch().active;
-	const last = active.pop() as thread;
+	const state = net_epoch();
+	const { active } = state;
+	const last = active[--state.nactive];
 	if (last === td) return;
 	last.td_epochslot = td.td_epochslot;
 	active[td.td_epochslot] = last;
@@ -71,7 +73,7 @@ export function NET_EPOCH_ASSERT(): void {
 /** The era of the oldest section still open. */
 function oldest(state: epoch_state): number {
 	let min = Number.POSITIVE_INFINITY;
-	for (const td of state.active) if (td.td_epochera < min) min = td.td_epochera;
+	for (let i = 0; i < state.nactive; i++) min = Math.min(min, state.active[i].td_epochera);
 	return min;
 }
 

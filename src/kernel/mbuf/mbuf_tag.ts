@@ -7,6 +7,7 @@
  *
  * @see uipc_mbuf2.c, sys/mbuf.h
  */
+import { Spares } from "../../machine/spares.ts";
 import { KASSERT, KERNEL_GLOBAL } from "../sched/kernel.ts";
 import { charge, cost } from "../sched/thread.ts";
 import { free_account, MALLOC_DEFINE, malloc_account } from "./malloc.ts";
@@ -18,7 +19,7 @@ export const M_PACKET_TAGS = MALLOC_DEFINE("tag", "packet-attached information")
 /** sizeof(struct m_tag) */
 const M_TAG_SIZE = 24;
 
-const freelist = KERNEL_GLOBAL<m_tag[]>(() => []);
+const spare_tags = KERNEL_GLOBAL(() => new Spares(() => new m_tag()));
 
 export function m_tag_init(m: mbuf): void {
 	m.m_pkthdr.tags = null;
@@ -35,7 +36,7 @@ export function m_tag_setup(t: m_tag, cookie: number, type: number, len: number)
 export function m_tag_alloc(cookie: number, type: number, len: number, how: number): m_tag | null {
 	if (len < 0) return null;
 	if (!malloc_account(M_PACKET_TAGS, len + M_TAG_SIZE, how)) return null;
-	const t = freelist().pop() ?? new m_tag();
+	const t = spare_tags().take();
 	m_tag_setup(t, cookie, type, len);
 	t.m_tag_link = null;
 	t.m_tag_free = m_tag_free_default;
@@ -52,7 +53,7 @@ export function m_tag_free_default(t: m_tag): void {
 	free_account(M_PACKET_TAGS, t.m_tag_len + M_TAG_SIZE);
 	t.m_tag_data = null;
 	t.m_tag_free = null;
-	freelist().push(t);
+	spare_tags().give(t);
 }
 
 /** Gives up a tag that hangs on no packet. */

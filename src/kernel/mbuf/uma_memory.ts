@@ -2,10 +2,14 @@
  * Items that are memory. Storage of all sizes comes out of the same few buffers, so a pointer is a buffer and an offset that tells
  * where in it: the host then has at hand what it knows of the buffers, and copies inside one without an object for each part.
  */
+import { words_use } from "../../machine/words.ts";
 
-/** The first buffer is of so many bytes, and each is twice as large as the one before, up to the last. */
+/**
+ * The first buffer is of so many bytes, which many a kernel never gets beyond. The others are enough for most runs, so that those have
+ * two (machine/words.ts); the computer does not look for memory for what nobody has touched yet.
+ */
 const FIRST_BYTES = 256 * 1024;
-const LAST_BYTES = 16 * 1024 * 1024;
+const BUFFER_BYTES = 16 * 1024 * 1024;
 
 /** `size` bytes of `buf` from `start` on, the caddr_t of an item that is memory. */
 export class uma_memory {
@@ -39,9 +43,9 @@ export class arena {
 	/** Storage that nobody had before: zeroes, at a multiple of 8 bytes. */
 	carve(size: number): uma_memory {
 		if (this.next + size > this.buf.length) {
-			const larger = Math.min(Math.max(2 * this.buf.length, FIRST_BYTES), LAST_BYTES);
-			this.buf = new Uint8Array(Math.max(larger, size));
+			this.buf = new Uint8Array(Math.max(this.buf.length === 0 ? FIRST_BYTES : BUFFER_BYTES, size));
 			this.next = 0;
+			words_use(this.buf);
 		}
 		const start = this.next;
 		this.next = (start + size + 7) & ~7;

@@ -7,6 +7,7 @@
  * @see netinet/in.h, netinet6/in6.h, sys/socket.h, net/if_dl.h
  */
 import { bcopy } from "../../machine/bcopy.ts";
+import { be16dec, be16enc, be32dec } from "../../machine/endian.ts";
 import { wide_fields } from "../../machine/shape.ts";
 
 export const AF_UNSPEC = 0;
@@ -134,29 +135,13 @@ export class sockaddr_opaque implements sockaddr {
 	}
 }
 
-/** Reads 16 bits in network order. */
-export function in_get16(buf: Uint8Array, off: number): number {
-	return (buf[off] << 8) | buf[off + 1];
-}
-
-/** Reads 32 bits in network order, as an unsigned number. */
-export function in_get32(buf: Uint8Array, off: number): number {
-	return ((buf[off] << 24) | (buf[off + 1] << 16) | (buf[off + 2] << 8) | buf[off + 3]) >>> 0;
-}
-
-/** Writes 16 bits in network order. */
-export function in_put16(buf: Uint8Array, off: number, value: number): void {
-	buf[off] = value >>> 8;
-	buf[off + 1] = value;
-}
-
-/** Writes 32 bits in network order. */
-export function in_put32(buf: Uint8Array, off: number, value: number): void {
-	buf[off] = value >>> 24;
-	buf[off + 1] = value >>> 16;
-	buf[off + 2] = value >>> 8;
-	buf[off + 3] = value;
-}
+/** Numbers in network order. */
+export {
+	be16dec as in_get16,
+	be16enc as in_put16,
+	be32dec as in_get32,
+	be32enc as in_put32,
+} from "../../machine/endian.ts";
 
 export function IN_MULTICAST(addr: number): boolean {
 	return addr >>> 28 === 0xe;
@@ -218,7 +203,7 @@ export function inet_pton6(text: string): Uint8Array | null {
 	for (let i = 0; i < given; i++) {
 		const word = i < head.length ? head[i] : rest[i - head.length];
 		if (!/^[0-9a-fA-F]{1,4}$/.test(word)) return null;
-		in_put16(addr, 2 * (i < head.length ? i : 8 - given + i), Number.parseInt(word, 16));
+		be16enc(addr, 2 * (i < head.length ? i : 8 - given + i), Number.parseInt(word, 16));
 	}
 	return addr;
 }
@@ -236,14 +221,14 @@ export function ip6_sprintf(addr: Uint8Array): string {
 	let best_len = 1;
 	for (let i = 0; i < 8; i++) {
 		let len = 0;
-		while (i + len < 8 && in_get16(addr, 2 * (i + len)) === 0) len++;
+		while (i + len < 8 && be16dec(addr, 2 * (i + len)) === 0) len++;
 		if (len > best_len) {
 			best = i;
 			best_len = len;
 		}
 		if (len > 0) i += len;
 	}
-	if (IN6_IS_ADDR_V4MAPPED(addr)) return `::ffff:${inet_ntoa(in_get32(addr, 12))}`;
+	if (IN6_IS_ADDR_V4MAPPED(addr)) return `::ffff:${inet_ntoa(be32dec(addr, 12))}`;
 	let text = "";
 	for (let i = 0; i < 8; i++) {
 		if (i === best) {
@@ -252,7 +237,7 @@ export function ip6_sprintf(addr: Uint8Array): string {
 			continue;
 		}
 		if (text !== "" && !text.endsWith(":")) text += ":";
-		text += in_get16(addr, 2 * i).toString(16);
+		text += be16dec(addr, 2 * i).toString(16);
 	}
 	return text;
 }

@@ -1,8 +1,8 @@
 /**
  * The Internet checksum, over bytes, chains and pseudo headers.
  *
- * Sums are of 16-bit words in network order, and kept folded. Long runs are added 32 bits at a time through a view of the
- * storage; that works in either byte order, because the sum of swapped words is the swapped sum (RFC 1071, section 2B).
+ * Sums are of 16-bit words in network order, and kept folded. Packets are added up 32 bits at a time (machine/words.ts); that
+ * works in either byte order, because the sum of swapped words is the swapped sum (RFC 1071, section 2B).
  *
  * In cost-only mode packets have no payload worth summing. There a sum over more than a maximum IP header, that is, over
  * a transport payload, is charged but not made, and counts as 0: "correct" to whoever verifies, and what a sender then
@@ -10,6 +10,7 @@
  *
  * @see sys/amd64/amd64/in_cksum.c, netinet6/in6_cksum.c, ip_output.c in_delayed_cksum, RFC 1071
  */
+import { words_of } from "../../machine/words.ts";
 import { CSUM_UDP, m_copyback, m_copydata, type mbuf } from "../mbuf/mbuf.ts";
 import { cost_only, KASSERT } from "../sched/kernel.ts";
 import { charge_bytes, cost } from "../sched/thread.ts";
@@ -17,22 +18,6 @@ import { IPPROTO_UDP, in_get16, in_put16 } from "./in.ts";
 
 /** longest run summed in cost-only mode: a header with all options */
 const COST_ONLY_LIMIT = 60;
-/** shortest run for which the view pays */
-const VIEW_THRESHOLD = 64;
-
-/** 32-bit views of packet storage, made once for each mbuf or cluster; a memo, it holds no state of any kernel */
-const views = new WeakMap<Uint8Array, Int32Array>();
-/** of storage that does not begin at a whole word */
-const NO_VIEW = new Int32Array(0);
-
-function view_of(buf: Uint8Array): Int32Array {
-	let view = views.get(buf);
-	if (view === undefined) {
-		view = (buf.byteOffset & 3) === 0 ? new Int32Array(buf.buffer, buf.byteOffset, buf.length >> 2) : NO_VIEW;
-		views.set(buf, view);
-	}
-	return view;
-}
 
 /** in_sum, byte by byte. */
 function in_sum_bytes(buf: Uint8Array, off: number, end: number): number {
@@ -57,35 +42,30 @@ function swap(sum: number): number {
 /** The folded sum of `len` bytes, the first of which is the high half of a word. */
 export function in_sum(buf: Uint8Array, off: number, len: number): number {
 	const end = off + len;
-	if (len < VIEW_THRESHOLD) return in_sum_bytes(buf, off, end);
-	const view = view_of(buf);
-	if (view === NO_VIEW) return in_sum_bytes(buf, off, end);
-	// bytes before the first whole word and after the last, then of the words their sum, without its carries, and that of their upper halves
-	let rest = 0;
-	let i = off;
-	for (; (i & 3) !== 0; i++) rest += (i & 1) === 0 ? buf[i] : buf[i] << 8;
-	const last = end >> 2;
-	let w = i >> 2;
+	const view = words_of(buf);
+	if (view === null) return in_sum_bytes(buf, off, end);
+	// of 32-bit words their sum, without its carries, and that of their upper halves
 	let words = 0;
 	let high = 0;
-	for (; w < last - 3; w += 4) {
-		const a = view[w];
-		const b = view[w + 1];
-		const c = view[w + 2];
-		const d = view[w + 3];
+	let i = off;
+	for (; i <= end - 16; i += 16) {
+		const a = view.getInt32(i, true);
+		const b = view.getInt32(i + 4, true);
+		const c = view.getInt32(i + 8, true);
+		const d = view.getInt32(i + 12, true);
 		words = (words + a + b + c + d) | 0;
 		high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
 	}
-	for (; w < last; w++) {
-		const a = view[w];
+	for (; i <= end - 4; i += 4) {
+		const a = view.getInt32(i, true);
 		words = (words + a) | 0;
 		high = (high + (a >>> 16)) | 0;
 	}
-	for (i = w << 2; i < end; i++) rest += (i & 1) === 0 ? buf[i] : buf[i] << 8;
+	let rest = 0;
+	for (; i < end; i++) rest += ((i - off) & 1) === 0 ? buf[i] : buf[i] << 8;
 	// up to 128 kB the lower halves add up to less than 2^32, so the carries are not missed
 	const low = (words - (high << 16)) >>> 0;
-	const sum = fold(rest + low + high);
-	return (off & 1) === 0 ? swap(sum) : sum;
+	return swap(fold(rest + low + high));
 }
 
 /** in_sum as a card makes it, of what need not be looked at in cost-only mode: then null. Nothing is charged. */
@@ -134,9 +114,7 @@ export function in_cksum(m: mbuf, len: number): number {
 /** Checksum of a 20-byte IP header at `off`. */
 export function in_cksum_hdr(buf: Uint8Array, off: number): number {
 	charge_bytes(20, cost.in_cksum);
-	let sum = 0;
-	for (let i = off; i < off + 20; i += 2) sum += (buf[i] << 8) | buf[i + 1];
-	return ~fold(sum) & 0xffff;
+	return ~in_sum(buf, off, 20) & 0xffff;
 }
 
 /** Adds two folded sums. */

@@ -3,6 +3,7 @@
  *
  * @see netinet6/ip6_output.c ip6_ctloutput, ip6_setpktopts; netinet6/ip6_input.c ip6_savecontrol
  */
+import { le32dec } from "../../machine/endian.ts";
 import { EINVAL, ENOPROTOOPT, ENXIO, type Errno } from "../errno.ts";
 import { ifnet_byindex } from "../ifnet/if.ts";
 import type { mbuf } from "../mbuf/mbuf.ts";
@@ -117,10 +118,6 @@ export function* ip6_ctloutput(so: socket, sopt: sockopt): Blocking<Errno> {
 	return value === null ? ENOPROTOOPT : sooptcopyout(sopt, value);
 }
 
-function le32(buf: Uint8Array, off: number): number {
-	return (buf[off] | (buf[off + 1] << 8) | (buf[off + 2] << 16) | (buf[off + 3] << 24)) >>> 0;
-}
-
 /** Reads the control messages of one datagram, which stay the caller's. @returns the options, or an error */
 export function ip6_setpktopts(control: mbuf): ip6_pktopts | Errno {
 	const opt = new ip6_pktopts();
@@ -136,7 +133,7 @@ export function ip6_setpktopts(control: mbuf): ip6_pktopts | Errno {
 			switch (cmsg_type(buf, at)) {
 				case IPV6_PKTINFO: {
 					if (len !== CMSG_LEN(PKTINFO_LEN)) return EINVAL;
-					const ifindex = le32(buf, data + 16);
+					const ifindex = le32dec(buf, data + 16);
 					if (ifindex !== 0 && ifnet_byindex(ifindex) === null) return ENXIO;
 					opt.ip6po_ifindex = ifindex;
 					const src = buf.slice(data, data + 16);
@@ -145,11 +142,11 @@ export function ip6_setpktopts(control: mbuf): ip6_pktopts | Errno {
 				}
 				case IPV6_HOPLIMIT:
 					if (len !== CMSG_LEN(4)) return EINVAL;
-					opt.ip6po_hlim = le32(buf, data) | 0;
+					opt.ip6po_hlim = le32dec(buf, data) | 0;
 					break;
 				case IPV6_TCLASS:
 					if (len !== CMSG_LEN(4)) return EINVAL;
-					opt.ip6po_tclass = le32(buf, data) | 0;
+					opt.ip6po_tclass = le32dec(buf, data) | 0;
 					break;
 				default:
 					return ENOPROTOOPT;

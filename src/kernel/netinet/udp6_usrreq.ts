@@ -3,6 +3,7 @@
  *
  * @see netinet6/udp6_usrreq.c
  */
+import { Spares } from "../../machine/spares.ts";
 import {
 	EADDRNOTAVAIL,
 	EAFNOSUPPORT,
@@ -153,7 +154,7 @@ class udp6_addrs {
 }
 
 /** For reuse: what C has on the stack. */
-const addr_pool = KERNEL_GLOBAL((): udp6_addrs[] => []);
+const spare_addrs = KERNEL_GLOBAL(() => new Spares(() => new udp6_addrs()));
 
 /** Fills in one address without its zone, which goes to sin6_scope_id. */
 function fill(sin6: sockaddr_in6, addr: Uint8Array, port: number): void {
@@ -234,15 +235,15 @@ function* udp6_input(m: mbuf, off: number, _proto: number): Blocking<void> {
 		m_freem(m);
 		return;
 	}
-	const pool = addr_pool();
-	const addrs = pool.pop() ?? new udp6_addrs();
+	const spares = spare_addrs();
+	const addrs = spares.take();
 	in6_copy(addrs.src, 0, buf, ip6 + IP6_SRC_OFF);
 	in6_copy(addrs.dst, 0, buf, ip6 + IP6_DST_OFF);
 	fill(addrs.sa[0], addrs.src, sport);
 	fill(addrs.sa[1], addrs.dst, dport);
 	if (addrs.dst[0] === 0xff) {
 		yield* udp6_multi_input(m, off, addrs);
-		pool.push(addrs);
+		spares.give(addrs);
 		return;
 	}
 	const inp = yield* in6_pcblookup_mbuf(
@@ -267,7 +268,7 @@ function* udp6_input(m: mbuf, off: number, _proto: number): Blocking<void> {
 		yield* INP_RUNLOCK(inp);
 		m_freem(m);
 	} else if (!(yield* udp6_append(inp, m, off, addrs.sa))) yield* INP_RUNLOCK(inp);
-	pool.push(addrs);
+	spares.give(addrs);
 }
 
 /** Sum of the pseudo header and a datagram, complemented. */

@@ -5,7 +5,9 @@
  *
  * @see udp_usrreq.c udp_input, udp_append, udp_ctlinput
  */
+
 import { bzero } from "../../machine/bcopy.ts";
+import { Spares } from "../../machine/spares.ts";
 import type { Errno } from "../errno.ts";
 import {
 	CSUM_DATA_VALID,
@@ -86,7 +88,7 @@ import {
 type udp_addrs = readonly [sockaddr_in, sockaddr_in];
 
 /** Source and destination of datagrams under way, for reuse: what C has on the stack. */
-const addr_pool = KERNEL_GLOBAL((): udp_addrs[] => []);
+const spare_addrs = KERNEL_GLOBAL(() => new Spares((): udp_addrs => [new sockaddr_in(), new sockaddr_in()]));
 
 /** An IPv4 sender as an IPv6 socket sees it. */
 function v4mapped(sin: sockaddr_in): sockaddr_in6 {
@@ -212,15 +214,15 @@ export function* udp_input(m: mbuf, iphlen: number, _proto: number): Blocking<vo
 	const dst = in_get32(buf, ip + IP_DST_OFF);
 	const sport = in_get16(buf, uh + UH_SPORT);
 	const ifp = m.m_pkthdr.rcvif;
-	const pool = addr_pool();
-	const sa = pool.pop() ?? ([new sockaddr_in(), new sockaddr_in()] as const);
+	const spares = spare_addrs();
+	const sa = spares.take();
 	sa[0].sin_addr = src;
 	sa[0].sin_port = sport;
 	sa[1].sin_addr = dst;
 	sa[1].sin_port = dport;
 	if (IN_MULTICAST(dst) || (ifp !== null && in_broadcast(dst, ifp))) {
 		yield* udp_multi_input(m, iphlen, sa);
-		pool.push(sa);
+		spares.give(sa);
 		return;
 	}
 	const inp = yield* in_pcblookup_mbuf(
@@ -245,7 +247,7 @@ export function* udp_input(m: mbuf, iphlen: number, _proto: number): Blocking<vo
 		yield* INP_RUNLOCK(inp);
 		m_freem(m);
 	} else if (!(yield* udp_append(inp, m, iphlen, sa))) yield* INP_RUNLOCK(inp);
-	pool.push(sa);
+	spares.give(sa);
 }
 
 /** Gives a copy of a datagram to every socket bound to its port. Consumes it. */

@@ -6,6 +6,7 @@
  *
  * @see udp_usrreq.c
  */
+import { Spares } from "../../machine/spares.ts";
 import { EAGAIN, EBUSY, EINVAL, EISCONN, EMSGSIZE, ENOBUFS, ENOPROTOOPT, ENOTCONN, type Errno } from "../errno.ts";
 import { td_ucred } from "../jail/ucred.ts";
 import { NET_EPOCH_DRAIN_CALLBACKS, NET_EPOCH_ENTER, NET_EPOCH_EXIT } from "../lock/epoch.ts";
@@ -123,20 +124,29 @@ const UDPIP_HDR_LEN = IP_HDR_LEN + UDP_HDR_LEN;
 
 /** What the control messages of one datagram say; in C, variables of udp_output. */
 class udp_sendopts {
-	/** the source address of IP_SENDSRCADDR; null: none was given */
-	src: sockaddr_in | null = null;
+	/** IP_SENDSRCADDR was given: `src` */
+	has_src = false;
+	readonly src = new sockaddr_in();
 	/** -1: the socket's */
 	tos = -1;
 }
 
-const no_sendopts: Readonly<udp_sendopts> = new udp_sendopts();
+/** Locals of udp_output in C. */
+class udp_output_locals {
+	readonly ends = new in_endpoints();
+	readonly opts = new udp_sendopts();
+}
 
-/** Reads the control messages. Frees them. @returns the options, or an error */
-function udp_parse_control(inp: inpcb, control: mbuf): udp_sendopts | Errno {
-	const opts = new udp_sendopts();
+const spare_locals = KERNEL_GLOBAL(() => new Spares(() => new udp_output_locals()));
+
+/** Reads the control messages, if there are any, into `opts`. Frees them. */
+function udp_parse_control(inp: inpcb, control: mbuf | null, opts: udp_sendopts): Errno {
+	opts.has_src = false;
+	opts.tos = -1;
+	if (control === null) return 0;
 	const error = parse_messages(inp, control, opts);
 	m_freem(control);
-	return error === 0 ? opts : error;
+	return error;
 }
 
 function parse_messages(inp: inpcb, control: mbuf, opts: udp_sendopts): Errno {
@@ -151,7 +161,9 @@ function parse_messages(inp: inpcb, control: mbuf, opts: udp_sendopts): Errno {
 			switch (cmsg_type(buf, at)) {
 				case IP_SENDSRCADDR:
 					if (len !== CMSG_LEN(4)) return EINVAL;
-					opts.src = new sockaddr_in(in_get32(buf, at + CMSG_HDR), inp.inp_lport);
+					opts.has_src = true;
+					opts.src.sin_addr = in_get32(buf, at + CMSG_HDR);
+					opts.src.sin_port = inp.inp_lport;
 					break;
 				case IP_TOS:
 					if (len !== CMSG_LEN(1)) return EINVAL;
@@ -207,9 +219,6 @@ function* udp_choose_ends(inp: inpcb, sin: sockaddr_in, ends: in_endpoints, td: 
 	return error;
 }
 
-/** Ends of datagrams under way, for reuse: locals in C. */
-const ends_pool = KERNEL_GLOBAL((): in_endpoints[] => []);
-
 /**
  * Sends one datagram. The block is read-locked if it is bound and a destination is given, write-locked otherwise.
  * Consumes `m` and `control` whatever happens.
@@ -232,10 +241,10 @@ export function* udp_output(
 	if (sin === null || (inp.inp_laddr === INADDR_ANY && inp.inp_lport === 0)) yield* INP_WLOCK(inp);
 	else yield* INP_RLOCK(inp);
 	NET_EPOCH_ENTER();
-	const pool = ends_pool();
-	const ends = pool.pop() ?? new in_endpoints();
-	const error = yield* udp_output_locked(inp, m, sin, control, td, ends);
-	pool.push(ends);
+	const spares = spare_locals();
+	const locals = spares.take();
+	const error = yield* udp_output_locked(inp, m, sin, control, td, locals);
+	spares.give(locals);
 	yield* INP_UNLOCK(inp);
 	NET_EPOCH_EXIT();
 	return error;
@@ -248,17 +257,16 @@ function* udp_output_locked(
 	sin: sockaddr_in | null,
 	control: mbuf | null,
 	td: thread,
-	ends: in_endpoints,
+	{ ends, opts }: udp_output_locals,
 ): Blocking<Errno> {
-	const opts = control === null ? no_sendopts : udp_parse_control(inp, control);
-	if (typeof opts === "number") {
+	let error = udp_parse_control(inp, control, opts);
+	if (error !== 0) {
 		m_freem(m);
-		return opts;
+		return error;
 	}
-	let error: Errno = 0;
 	ends.laddr = inp.inp_laddr;
 	ends.lport = inp.inp_lport;
-	if (opts.src !== null) error = yield* udp_choose_source(inp, opts.src, ends, td);
+	if (opts.has_src) error = yield* udp_choose_source(inp, opts.src, ends, td);
 	if (error === 0) {
 		if (sin === null) {
 			ends.faddr = inp.inp_faddr;

@@ -58,7 +58,7 @@ const SLICE_NS = 12 * STAT_TICK_NS;
 /** One CPU as the scheduler sees it: struct pcpu and struct tdq. */
 export class pcpu {
 	/** the current stretch of work is over */
-	readonly stretch = new Event(this);
+	readonly stretch = new Event(this, true);
 	readonly pc_cpuid: number;
 	readonly cpu: Cpu;
 	pc_curthread: thread;

@@ -4,7 +4,9 @@
  *
  * @see sys/socket.h CMSG_x; uipc_sockbuf.c sbcreatecontrol
  */
+
 import { bcopy, bzero } from "../../machine/bcopy.ts";
+import { le32dec, le32enc } from "../../machine/endian.ts";
 import { M_NOWAIT, MCLBYTES, MLEN, MT_CONTROL, m_clget, m_freem, m_get, type mbuf } from "../mbuf/mbuf.ts";
 
 /** size of the header with its padding: where the data begins */
@@ -20,27 +22,16 @@ export function CMSG_SPACE(len: number): number {
 	return CMSG_HDR + ((len + 7) & ~7);
 }
 
-function le32(buf: Uint8Array, off: number): number {
-	return (buf[off] | (buf[off + 1] << 8) | (buf[off + 2] << 16) | (buf[off + 3] << 24)) >>> 0;
-}
-
-function put_le32(buf: Uint8Array, off: number, value: number): void {
-	buf[off] = value;
-	buf[off + 1] = value >>> 8;
-	buf[off + 2] = value >>> 16;
-	buf[off + 3] = value >>> 24;
-}
-
 export function cmsg_len(buf: Uint8Array, off: number): number {
-	return le32(buf, off);
+	return le32dec(buf, off);
 }
 
 export function cmsg_level(buf: Uint8Array, off: number): number {
-	return le32(buf, off + 4);
+	return le32dec(buf, off + 4);
 }
 
 export function cmsg_type(buf: Uint8Array, off: number): number {
-	return le32(buf, off + 8);
+	return le32dec(buf, off + 8);
 }
 
 /**
@@ -61,9 +52,9 @@ export function sbcreatecontrol(p: Uint8Array | null, size: number, type: number
 	const buf = m.m_buf;
 	const at = m.m_data;
 	bzero(buf, at, space);
-	put_le32(buf, at, CMSG_LEN(size));
-	put_le32(buf, at + 4, level);
-	put_le32(buf, at + 8, type);
+	le32enc(buf, at, CMSG_LEN(size));
+	le32enc(buf, at + 4, level);
+	le32enc(buf, at + 8, type);
 	if (p !== null) bcopy(p, 0, buf, at + CMSG_HDR, size);
 	m.m_len = space;
 	return m;

@@ -17,6 +17,7 @@ const COMPILER_PACKAGES = ["acorn", "astring", "estree"];
 const MORE_PACKAGES = new Map([
 	["compiler/vite.ts", ["@jridgewell/gen-mapping", "vite"]],
 	["compiler/link.ts", ["rolldown"]],
+	["compiler/booleans.ts", ["eslint-scope"]],
 	["compiler/variables.ts", ["eslint-scope"]],
 ]);
 /** The parts of it that need a host. */

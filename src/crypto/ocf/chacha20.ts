@@ -5,7 +5,7 @@
  *
  * @see sys/crypto/chacha20/chacha.c
  */
-import { le32dec } from "../../machine/endian.ts";
+import { le32dec } from "../../kernel/endian.ts";
 export const CHACHA_MINKEYLEN = 16;
 export const CHACHA_MAXKEYLEN = 32;
 export const CHACHA_BLOCKLEN = 64;

@@ -13,6 +13,7 @@
 
 import { curve25519_generate_public } from "../../crypto/curve25519/curve25519.ts";
 import { callout_init, callout_pending, callout_reset, callout_stop } from "../../kernel/callout/callout.ts";
+import { le32dec, le32enc } from "../../kernel/endian.ts";
 import {
 	E2BIG,
 	EADDRNOTAVAIL,
@@ -241,7 +242,6 @@ import {
 	taskqgroup_detach,
 	taskqgroup_drain_all,
 } from "../../kernel/taskqueue/gtaskqueue.ts";
-import { le32dec, le32enc } from "../../machine/endian.ts";
 import { generation } from "./curgeneration.ts";
 import type { dispatch_policy } from "./dispatch/policy.ts";
 import { find_policy } from "./dispatch/registry.ts";

@@ -11,7 +11,6 @@
  *
  * @see wireguard-freebsd crypto.c and crypto.h; sys/dev/wg/wg_crypto.c
  */
-
 import {
 	chacha20_poly1305_decrypt,
 	chacha20_poly1305_encrypt,
@@ -48,7 +47,6 @@ import {
 	cryptop,
 	POLY1305_HASH_LEN,
 } from "../../crypto/ocf/cryptodev.ts";
-import { Spares } from "../../machine/spares.ts";
 // comes with the module crypto(9) is in
 import "../../crypto/ocf/cryptosoft.ts";
 import { ossl_load } from "../../crypto/ocf/ossl.ts";
@@ -77,7 +75,7 @@ class wg_crypto {
 	/** the one session of the module; null while there is none, and with the driver's own code */
 	chacha20_poly1305_sid: crypto_session | null = null;
 	/** requests not in use. A thread can be preempted in the middle of one, so there may be several. */
-	readonly crp_spares = new Spares(() => new cryptop());
+	readonly crp_free: cryptop[] = [];
 	readonly nonce12 = new Uint8Array(IETF_NONCE_SIZE);
 	readonly tag = new Uint8Array(POLY1305_HASH_LEN);
 	readonly cc = new crypto_buffer_cursor();
@@ -234,7 +232,7 @@ function crypto_callback(_crp: cryptop): Blocking<Errno> {
 
 /** Fills in what encryption and decryption have in common. */
 function ocf_prepare(sc: wg_crypto, op: number, m: mbuf, nonce_lo: number, nonce_hi: number, key: Uint8Array): cryptop {
-	const crp = sc.crp_spares.take();
+	const crp = sc.crp_free.pop() ?? new cryptop();
 	if (sc.chacha20_poly1305_sid === null) panic("wg: no crypto session");
 	crypto_initreq(crp, sc.chacha20_poly1305_sid);
 	crp.crp_op = op;
@@ -255,7 +253,7 @@ function ocf_prepare(sc: wg_crypto, op: number, m: mbuf, nonce_lo: number, nonce
 function ocf_finish(sc: wg_crypto, crp: cryptop, ret: Errno): Errno {
 	if (ret === 0 && generation().ocf_checks_etype) ret = crp.crp_etype;
 	crypto_destroyreq(crp);
-	sc.crp_spares.give(crp);
+	sc.crp_free.push(crp);
 	return ret;
 }
 

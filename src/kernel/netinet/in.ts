@@ -7,8 +7,8 @@
  * @see netinet/in.h, netinet6/in6.h, sys/socket.h, net/if_dl.h
  */
 import { bcopy } from "../../machine/bcopy.ts";
-import { be16dec, be16enc, be32dec } from "../../machine/endian.ts";
 import { wide_fields } from "../../machine/shape.ts";
+import { be16dec, be16enc, be32dec } from "../endian.ts";
 
 export const AF_UNSPEC = 0;
 export const AF_LOCAL = 1;
@@ -141,7 +141,7 @@ export {
 	be16enc as in_put16,
 	be32dec as in_get32,
 	be32enc as in_put32,
-} from "../../machine/endian.ts";
+} from "../endian.ts";
 
 export function IN_MULTICAST(addr: number): boolean {
 	return addr >>> 28 === 0xe;

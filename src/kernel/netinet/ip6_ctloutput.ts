@@ -3,7 +3,7 @@
  *
  * @see netinet6/ip6_output.c ip6_ctloutput, ip6_setpktopts; netinet6/ip6_input.c ip6_savecontrol
  */
-import { le32dec } from "../../machine/endian.ts";
+import { le32dec } from "../endian.ts";
 import { EINVAL, ENOPROTOOPT, ENXIO, type Errno } from "../errno.ts";
 import { ifnet_byindex } from "../ifnet/if.ts";
 import type { mbuf } from "../mbuf/mbuf.ts";

@@ -6,7 +6,7 @@
  */
 
 import { bcopy, bzero } from "../../machine/bcopy.ts";
-import { le32dec, le32enc } from "../../machine/endian.ts";
+import { le32dec, le32enc } from "../endian.ts";
 import { M_NOWAIT, MCLBYTES, MLEN, MT_CONTROL, m_clget, m_freem, m_get, type mbuf } from "../mbuf/mbuf.ts";
 
 /** size of the header with its padding: where the data begins */

@@ -3,7 +3,7 @@
  *
  * @see byteorder(9); sys/endian.h
  */
-import { words_of } from "./words.ts";
+import { words_of } from "../machine/words.ts";
 
 /** Reads 16 bits, the high ones first. */
 export function be16dec(buf: Uint8Array, off: number): number {

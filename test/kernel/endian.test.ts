@@ -1,7 +1,7 @@
 /** Numbers in memory, the same whether the host looks at bytes or at words. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { be16dec, be16enc, be32dec, be32enc, le32dec, le32enc } from "../../src/machine/endian.ts";
+import { be16dec, be16enc, be32dec, be32enc, le32dec, le32enc } from "../../src/kernel/endian.ts";
 import { words_of, words_use } from "../../src/machine/words.ts";
 
 /** A buffer with a view, or one without. */

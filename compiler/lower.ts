@@ -6,11 +6,11 @@
  * Another one goes on with that frame: it takes the variables back and jumps to where the first was. Most calls never need it, and the
  * first is shorter and quicker without the ways in.
  *
- *     function* f(a) {     function f(a) {                                function f$resumed() {
- *         const x = g(a);      let $result, x;                                let $result, x, a, $at;
- *         yield* h();          x = g(a);                                      ... $at = $frame.at; x = $frame.v0;
+ *     function* f(a) {     function f(a) {                                function f$resumed($frame, $result) {
+ *         const x = g(a);      let $result, x;                                let x, a, $at;
+ *         yield* h();          x = g(a);                                      $at = $frame.at; ... x = $frame.v0;
  *         return x;            if (($result = h()) === SUSPENDED) {           switch ($at) {
- *     }                            return suspend4(f$resumed, this, 1, x);    case 0: ...
+ *     }                            return suspend1(f$resumed, this, 1, x);    case 0: ...
  *                              }                                              case 1:
  *                              return x;                                          $at = 0;
  *                          }                                                      return x;
@@ -19,7 +19,7 @@
  *
  * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0. Without these
  * it is what the first function does (afresh.ts). A function expression has nowhere to put another beside it: it is both, and looks
- * for a frame first. What only gives back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only
+ * for a frame first, in `resumption`, as its arguments are its own; its frames say so by where they go on, which is below zero. What only gives back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only
  * if it is to be named; so does a function that returns nothing with what it does last.
  */
 import type {
@@ -62,6 +62,7 @@ import {
 	literal,
 	member,
 	name,
+	negative,
 	not,
 	patternNames,
 	points,
@@ -132,6 +133,7 @@ class Lowering {
 		}
 		fn.body = block([declare("let", declared), ...afresh(statements, this.entries)]);
 		for (const parameter of params) for (const { name } of patternNames(parameter)) declared.set(name, null);
+		declared.delete(RESULT);
 		declared.set(AT, null);
 		return structuredClone(block([declare("let", declared), ...restored, ...statements]));
 	}
@@ -164,7 +166,7 @@ class Lowering {
 				name(suspendName(live.length)),
 				this.self,
 				{ type: "ThisExpression" },
-				literal(point.at),
+				literal(this.apart ? point.at : -point.at),
 				...live.map(name),
 			);
 			if (live.length === 0) continue;
@@ -175,12 +177,15 @@ class Lowering {
 				consequent: [...restored, { type: "BreakStatement" }],
 			});
 		}
-		const resumed: Statement[] = [
-			declare("const", new Map([[FRAME, member(name(RESUMPTION), "frame")]])),
-			evaluate(assign(member(name(RESUMPTION), "frame"), literal(null))),
-			evaluate(assign(name(RESULT), member(name(RESUMPTION), "value"))),
-			evaluate(assign(name(AT), member(name(FRAME), "at"))),
-		];
+		const at = member(name(FRAME), "at");
+		const resumed: Statement[] = this.apart
+			? [evaluate(assign(name(AT), at))]
+			: [
+					declare("const", new Map([[FRAME, member(name(RESUMPTION), "frame")]])),
+					evaluate(assign(member(name(RESUMPTION), "frame"), literal(null))),
+					evaluate(assign(name(RESULT), member(name(RESUMPTION), "value"))),
+					evaluate(assign(name(AT), negative(at))),
+				];
 		if (cases.length > 0) resumed.push({ type: "SwitchStatement", discriminant: name(AT), cases });
 		return resumed;
 	}

@@ -15,7 +15,7 @@ import { accessFields } from "./fields.ts";
 import { keepGenerator } from "./generator.ts";
 import { lowerFunction } from "./lower.ts";
 import { assignedBy, children, type FunctionNode, isFunction, member, name, points } from "./node.ts";
-import { GENERATOR, importOf, resumedName } from "./runtime.ts";
+import { GENERATOR, GOES_ON_WITH, importOf, resumedName } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export interface CompileOptions {
@@ -80,7 +80,7 @@ function calledAfter(parent: Node): string {
 }
 
 /** What is the same of all functions that go on. */
-const FUNCTION = { generator: false, async: false, params: [] };
+const FUNCTION = { generator: false, async: false, params: GOES_ON_WITH };
 
 class Compilation {
 	readonly kept: string[] = [];

@@ -135,6 +135,10 @@ export function not(argument: Expression): Expression {
 	return { type: "UnaryExpression", operator: "!", prefix: true, argument };
 }
 
+export function negative(argument: Expression): Expression {
+	return { type: "UnaryExpression", operator: "-", prefix: true, argument };
+}
+
 export function choose(test: Expression, consequent: Expression, alternate: Expression): Expression {
 	return { type: "ConditionalExpression", test, consequent, alternate };
 }

@@ -9,7 +9,7 @@ export const RESUMPTION = "$resumption";
 export const GENERATOR = "$generator";
 
 /** Frames come in sizes, by the number of variables in them; larger ones have a list. */
-const SIZES = [4, 9, 16] as const;
+const SIZES = [0, 1, 2, 4, 9, 16] as const;
 
 export function suspendName(variables: number): string {
 	const size = SIZES.find((size) => variables <= size);
@@ -21,6 +21,9 @@ export function variableOf(variables: number, i: number): Expression {
 	if (SIZES.some((size) => variables <= size)) return member(name(FRAME), `v${i}`);
 	return element(member(name(FRAME), "v0"), literal(i));
 }
+
+/** What a function that only goes on is called with: its frame, and what came back from what it waited for. */
+export const GOES_ON_WITH = [name(FRAME), name(RESULT)];
 
 /** What the function is called that goes on with one of this name. */
 export function resumedName(of: string): string {

@@ -94,10 +94,11 @@ const structs: { readonly [N in StructName]: Fields<Structs[N]> } = {
 		gt_name: "string",
 		gt_cpu: "number",
 		gt_taskqueue: "gtaskqueue",
+		ta_link: "grouptask",
 		ta_flags: "number",
 		ta_func: "function",
 	},
-	gtaskqueue: { tq_name: "string", tq_queue: "list" },
+	gtaskqueue: { tq_name: "string", tq_first: "grouptask", tq_count: "number" },
 	task: { ta_func: "function", ta_pending: "number", ta_priority: "number" },
 	callout: { c_func: "function", c_flags: "number", c_vnet: "vnet" },
 	ifnet: {

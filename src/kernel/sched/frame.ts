@@ -11,15 +11,16 @@ import { call } from "../../machine/call.ts";
 /** What a function returns that has to wait, having saved itself. */
 export const SUSPENDED: unique symbol = Symbol("SUSPENDED");
 
-type Resumable = (...args: never[]) => unknown;
+type Resumable = (this: never, ...args: never[]) => unknown;
+type GoesOn = (this: never, frame: Frame, value: unknown) => unknown;
 
 /** A function in the middle of its work. Frames are used again and again: the host would spend much time on making them. */
 export class Frame {
-	/** called to go on; it finds the frame in `resumption` */
+	/** called to go on, with the frame and what came back from what it waited for */
 	fn: Resumable = undefined as never;
 	/** its `this` */
 	self: unknown = undefined;
-	/** where it goes on */
+	/** where it goes on; below zero if it has arguments of its own, and finds both in `resumption` */
 	at = 0;
 	/** the frame of the function that waits for this one */
 	up: Frame | null = null;
@@ -61,7 +62,10 @@ function more_frames(): Frame {
 /** Forgets the frames nobody uses: their variables hold on to what was in the kernels before, which may be gone. */
 type BlockingGenerator = Generator<void, unknown, unknown>;
 
-/** The frame a function is called to go on with, and what came back from what it waited for; it takes the frame away. */
+/**
+ * The frame that a function with arguments of its own is called to go on with, and what came back from what it waited for; it takes
+ * the frame away.
+ */
 export const resumption: {
 	frame: Frame | null;
 	value: unknown;
@@ -110,14 +114,34 @@ function save(fn: Resumable, self: unknown, at: number): Frame {
 	return frame;
 }
 
+/** Saves a function with no variables. */
+export function suspend0(fn: Resumable, self: unknown, at: number): typeof SUSPENDED {
+	save(fn, self, at);
+	return SUSPENDED;
+}
+
+/** Saves a function with one variable. */
+export function suspend1(fn: Resumable, self: unknown, at: number, v0: unknown): typeof SUSPENDED {
+	save(fn, self, at).v0 = v0;
+	return SUSPENDED;
+}
+
+/** Saves a function with two variables. */
+export function suspend2(fn: Resumable, self: unknown, at: number, v0: unknown, v1: unknown): typeof SUSPENDED {
+	const frame = save(fn, self, at);
+	frame.v0 = v0;
+	frame.v1 = v1;
+	return SUSPENDED;
+}
+
 /** Saves a function with up to 4 variables. */
 export function suspend4(
 	fn: Resumable,
 	self: unknown,
 	at: number,
-	v0?: unknown,
-	v1?: unknown,
-	v2?: unknown,
+	v0: unknown,
+	v1: unknown,
+	v2: unknown,
 	v3?: unknown,
 ): typeof SUSPENDED {
 	const frame = save(fn, self, at);
@@ -197,18 +221,15 @@ export function suspend(fn: Resumable, self: unknown, at: number, ...values: unk
 }
 
 /** Goes on with a function that stays a generator, see there. */
-function resume_generator(): unknown {
-	const frame = resumption.frame as Frame;
-	resumption.frame = null;
-	const iterator = frame.v0 as BlockingGenerator;
-	const name = frame.v1;
-	const { thrown, value } = resumption;
+function resume_generator({ v0, v1 }: Frame, value: unknown): unknown {
+	const iterator = v0 as BlockingGenerator;
+	const { thrown } = resumption;
 	resumption.thrown = null;
-	return step(thrown === null ? iterator.next(value) : iterator.throw(thrown.reason), iterator, name);
+	return step(thrown === null ? iterator.next(value) : iterator.throw(thrown.reason), iterator, v1);
 }
 
 function step(result: IteratorResult<void, unknown>, iterator: BlockingGenerator, name: unknown): unknown {
-	return result.done ? result.value : suspend4(resume_generator, undefined, 0, iterator, name);
+	return result.done ? result.value : suspend2(resume_generator, undefined, 0, iterator, name);
 }
 
 /**
@@ -310,10 +331,12 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 		spare = frame;
 		if (frame.fn === resume_after_wait) {
 			result = resume_after_wait(frame);
+		} else if (frame.at >= 0) {
+			result = call(frame.fn as GoesOn, frame.self, frame, result);
 		} else {
 			resumption.frame = frame;
 			resumption.value = result;
-			result = call(frame.fn as (this: unknown) => unknown, frame.self);
+			result = call(frame.fn as () => unknown, frame.self);
 		}
 	}
 }

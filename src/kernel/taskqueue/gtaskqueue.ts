@@ -48,6 +48,8 @@ type gtask_fn = (ctx: never) => Blocking<void>;
 
 /** A task and its place in a group: struct gtask within struct grouptask. */
 export class grouptask {
+	/** the next one on its queue */
+	ta_link: grouptask | null = null;
 	ta_flags = 0;
 	ta_func: gtask_fn | null = null;
 	ta_context: unknown = null;
@@ -72,7 +74,10 @@ export function charge_task(gt: grouptask): void {
 export class gtaskqueue {
 	readonly tq_name: string;
 	readonly tq_mutex = new mtx();
-	readonly tq_queue: grouptask[] = [];
+	/** tq_queue, an STAILQ: its first and its last, and how many there are */
+	tq_first: grouptask | null = null;
+	tq_last: grouptask | null = null;
+	tq_count = 0;
 	tq_flags = TQ_FLAGS_ACTIVE;
 	tq_thread: thread | null = null;
 	/** the task that runs now, and how many have run: one thread per queue, so one at most */
@@ -82,6 +87,23 @@ export class gtaskqueue {
 	tq_drainers = 0;
 	constructor(name: string) {
 		this.tq_name = name;
+	}
+
+	insert_tail(gt: grouptask): void {
+		if (this.tq_last === null) this.tq_first = gt;
+		else this.tq_last.ta_link = gt;
+		this.tq_last = gt;
+		this.tq_count++;
+	}
+
+	remove_head(): grouptask | null {
+		const gt = this.tq_first;
+		if (gt === null) return null;
+		this.tq_first = gt.ta_link;
+		if (this.tq_first === null) this.tq_last = null;
+		gt.ta_link = null;
+		this.tq_count--;
+		return gt;
 	}
 }
 
@@ -143,7 +165,7 @@ export function* GROUPTASK_ENQUEUE(gt: grouptask): Blocking<Errno> {
 		yield* mtx_unlock_spin(queue.tq_mutex);
 		return EAGAIN;
 	}
-	queue.tq_queue.push(gt);
+	queue.insert_tail(gt);
 	gt.ta_flags |= TASK_ENQUEUED;
 	if (gtask_enqueue.on !== null) gtask_enqueue.on(gt, curthread);
 	yield* mtx_unlock_spin(queue.tq_mutex);
@@ -173,7 +195,7 @@ export function grouptask_enqueue_filter(gt: grouptask): void {
 		return;
 	}
 	if ((gt.ta_flags & TASK_NOENQUEUE) !== 0) return;
-	queue.tq_queue.push(gt);
+	queue.insert_tail(gt);
 	gt.ta_flags |= TASK_ENQUEUED;
 	if (gtask_enqueue.on !== null) gtask_enqueue.on(gt, curthread);
 	if ((queue.tq_flags & TQ_FLAGS_BLOCKED) === 0) wakeup_any_filter(queue);
@@ -188,8 +210,7 @@ function* gtaskqueue_thread_loop(queue: gtaskqueue): Blocking<void> {
 	yield* mtx_lock_spin(queue.tq_mutex);
 	while ((queue.tq_flags & TQ_FLAGS_ACTIVE) !== 0) {
 		let in_epoch = false;
-		while (queue.tq_queue.length > 0) {
-			const gt = queue.tq_queue.shift() as grouptask;
+		for (let gt = queue.remove_head(); gt !== null; gt = queue.remove_head()) {
 			charge_task(gt);
 			gt.ta_flags &= ~TASK_ENQUEUED;
 			queue.tq_running = gt;

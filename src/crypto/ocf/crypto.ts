@@ -41,7 +41,6 @@ import {
 	taskqueue_enqueue,
 	taskqueue_start_threads,
 } from "../../kernel/taskqueue/taskqueue.ts";
-import { bzero } from "../../machine/bcopy.ts";
 import { check_csp, crp_sanity } from "./check.ts";
 import {
 	CRYPTO_ASYNC_ORDERED,
@@ -340,8 +339,7 @@ export function crypto_initreq(crp: cryptop, cses: crypto_session): void {
 	crp.crp_aad = null;
 	crp.crp_aad_start = 0;
 	crp.crp_aad_length = 0;
-	bzero(crp.crp_esn, 0, crp.crp_esn.length);
-	bzero(crp.crp_iv, 0, crp.crp_iv.length);
+	crp.clear_bytes();
 	crp.crp_iv_start = 0;
 	crp.crp_payload_start = 0;
 	crp.crp_payload_output_start = 0;

@@ -180,8 +180,10 @@ export class cryptop {
 	crp_aad_start = 0;
 	crp_aad_length = 0;
 	/** upper half of an IPsec sequence number that is authenticated and not sent, with CSP_F_ESN */
-	readonly crp_esn = new Uint8Array(ESN_LEN);
-	readonly crp_iv = new Uint8Array(EALG_MAX_BLOCK_LEN);
+	readonly crp_esn: Uint8Array;
+	readonly crp_iv: Uint8Array;
+	/** the memory of both */
+	private readonly crp_bytes = new Float64Array(Math.ceil((EALG_MAX_BLOCK_LEN + ESN_LEN) / 8));
 	crp_iv_start = 0;
 	crp_payload_start = 0;
 	crp_payload_output_start = 0;
@@ -194,6 +196,18 @@ export class cryptop {
 	/** place among the ordered requests of its return worker */
 	crp_seq = 0;
 	crp_retw_id = 0;
+
+	constructor() {
+		const { buffer } = this.crp_bytes;
+		this.crp_iv = new Uint8Array(buffer, 0, EALG_MAX_BLOCK_LEN);
+		this.crp_esn = new Uint8Array(buffer, EALG_MAX_BLOCK_LEN, ESN_LEN);
+	}
+
+	/** Sets crp_iv and crp_esn to zero, eight bytes at a time. */
+	clear_bytes(): void {
+		const { crp_bytes } = this;
+		for (let i = 0; i < crp_bytes.length; i++) crp_bytes[i] = 0;
+	}
 }
 
 /** One driver, as the framework sees it. */

@@ -220,7 +220,7 @@ function has_lock(c: callout): boolean {
 }
 
 function unlink(w: callwheel, c: callout): void {
-	const at = w.expired.indexOf(c);
+	const at = w.expired.length === 0 ? -1 : w.expired.indexOf(c);
 	if (at >= 0) w.expired.splice(at, 1);
 	w.queue.cancel(c.c_event);
 	c.c_flags &= ~CALLOUT_PENDING;

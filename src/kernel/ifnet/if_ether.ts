@@ -462,10 +462,12 @@ export function* arp_delete(ifp: ifnet, addr: number): Blocking<void> {
 
 /** arp(8) -a: an interface's neighbours; null for one that has not answered. */
 export function arp_entries(ifp: ifnet): { addr: number; lladdr: Uint8Array | null }[] {
-	return [...LLTABLE(ifp).llt_hash.values()].map((lle) => ({
-		addr: lle.r_l3addr,
-		lladdr: lle.ln_state === ARP_LLINFO_INCOMPLETE ? null : lle.r_linkdata.slice(0, ETHER_ADDR_LEN),
-	}));
+	return LLTABLE(ifp)
+		.entries()
+		.map((lle) => ({
+			addr: lle.r_l3addr,
+			lladdr: lle.ln_state === ARP_LLINFO_INCOMPLETE ? null : lle.r_linkdata.slice(0, ETHER_ADDR_LEN),
+		}));
 }
 
 SYSINIT("arp", SI_SUB_PROTO_DOMAIN, SI_ORDER_ANY, function* () {

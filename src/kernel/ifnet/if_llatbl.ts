@@ -73,11 +73,28 @@ export class llentry {
 export class lltable {
 	readonly llt_ifp: ifnet;
 	readonly llt_lock = new mtx();
-	readonly llt_hash = new Map<number, llentry>();
+	/** by r_l3addr as a signed number, which the host finds sooner than a large one */
+	private readonly llt_hash = new Map<number, llentry>();
 
 	constructor(ifp: ifnet) {
 		this.llt_ifp = ifp;
 		mtx_init(this.llt_lock, "if_afdata", null, MTX_DEF);
+	}
+
+	get(addr: number): llentry | undefined {
+		return this.llt_hash.get(addr | 0);
+	}
+
+	add(lle: llentry): void {
+		this.llt_hash.set(lle.r_l3addr | 0, lle);
+	}
+
+	remove(lle: llentry): void {
+		this.llt_hash.delete(lle.r_l3addr | 0);
+	}
+
+	entries(): llentry[] {
+		return [...this.llt_hash.values()];
 	}
 }
 
@@ -91,7 +108,7 @@ export function LLE_WUNLOCK(lle: llentry): Blocking<void> {
 
 /** Finds an entry; lockless. */
 export function lla_lookup(llt: lltable, addr: number): llentry | null {
-	return llt.llt_hash.get(addr) ?? null;
+	return llt.get(addr) ?? null;
 }
 
 /** Finds an entry and locks it. */
@@ -111,9 +128,9 @@ export function* lla_lookup_exclusive(llt: lltable, addr: number): Blocking<llen
  */
 export function* lltable_link_or_find(llt: lltable, lle: llentry): Blocking<llentry> {
 	yield* mtx_lock(llt.llt_lock);
-	const other = llt.llt_hash.get(lle.r_l3addr);
+	const other = llt.get(lle.r_l3addr);
 	if (other === undefined) {
-		llt.llt_hash.set(lle.r_l3addr, lle);
+		llt.add(lle);
 		lle.la_flags |= LLE_LINKED;
 	}
 	yield* mtx_unlock(llt.llt_lock);
@@ -138,7 +155,7 @@ export function* lltable_unlink_entry(lle: llentry): Blocking<void> {
 	const llt = lle.lle_tbl;
 	yield* mtx_lock(llt.llt_lock);
 	if ((lle.la_flags & LLE_LINKED) !== 0) {
-		llt.llt_hash.delete(lle.r_l3addr);
+		llt.remove(lle);
 		lle.la_flags &= ~LLE_LINKED;
 	}
 	yield* mtx_unlock(llt.llt_lock);
@@ -165,7 +182,7 @@ export function* llentry_free(lle: llentry): Blocking<number> {
 
 /** Removes the entries of a network; all of them with mask 0. @see lltable_prefix_free */
 export function* lltable_prefix_free(llt: lltable, addr: number, mask: number): Blocking<void> {
-	for (const lle of [...llt.llt_hash.values()]) {
+	for (const lle of llt.entries()) {
 		if (((lle.r_l3addr ^ addr) & mask) !== 0) continue;
 		yield* LLE_WLOCK(lle);
 		yield* lltable_unlink_entry(lle);

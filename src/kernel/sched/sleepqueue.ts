@@ -33,16 +33,27 @@ class sleepq {
 	readonly sq_blocked: thread[] = [];
 }
 
+/** What is slept on all the time: it has its queue at hand. Any other object will do for a channel as well; its queue is looked up. */
+export abstract class sleep_channel {
+	readonly wc_sleepq = new sleepq();
+}
+
 /** Empty queues are let go when there are more queues than this, and more than twice as many as there were then. */
 const CHAINS_MIN = 64;
 
 class sleepq_state {
 	/** a queue stays with its channel when its last thread has gone: most channels are slept on again */
-	readonly chains = new Map<object, sleepq>();
+	private readonly chains = new Map<object, sleepq>();
 	private limit = CHAINS_MIN;
+
+	/** The queue of `chan`, if it has been slept on. */
+	find(chan: object): sleepq | undefined {
+		return chan instanceof sleep_channel ? chan.wc_sleepq : this.chains.get(chan);
+	}
 
 	/** The queue of `chan`, made if there is none. */
 	of(chan: object): sleepq {
+		if (chan instanceof sleep_channel) return chan.wc_sleepq;
 		let sq = this.chains.get(chan);
 		if (sq === undefined) {
 			if (this.chains.size >= this.limit) this.sweep();
@@ -212,7 +223,7 @@ export function wakeup(chan: object): Blocking<void> {
 }
 
 function wakeup_now(chan: object): Blocking<void> {
-	const sleepers = sleepqs().chains.get(chan)?.sq_blocked;
+	const sleepers = sleepqs().find(chan)?.sq_blocked;
 	if (sleepers === undefined || sleepers.length === 0) return DONE;
 	for (const td of sleepers) resume(td);
 	while (sleepers.length > 0) sleepers.pop();
@@ -226,7 +237,7 @@ export function wakeup_one(chan: object): Blocking<void> {
 }
 
 function wakeup_one_now(chan: object): Blocking<void> {
-	const sleepers = sleepqs().chains.get(chan)?.sq_blocked;
+	const sleepers = sleepqs().find(chan)?.sq_blocked;
 	if (sleepers === undefined || sleepers.length === 0) return DONE;
 	let best = 0;
 	for (let i = 1; i < sleepers.length; i++) if (sleepers[i].td_priority < sleepers[best].td_priority) best = i;
@@ -242,7 +253,7 @@ export function wakeup_any(chan: object): Blocking<void> {
 }
 
 function wakeup_any_now(chan: object): Blocking<void> {
-	const td = sleepqs().chains.get(chan)?.sq_blocked.pop();
+	const td = sleepqs().find(chan)?.sq_blocked.pop();
 	if (td === undefined) return DONE;
 	resume(td);
 	return curthread.td_owepreempt ? sync() : DONE;
@@ -251,11 +262,11 @@ function wakeup_any_now(chan: object): Blocking<void> {
 /** wakeup_any from an interrupt filter, where nobody may wait: who is woken runs when the filter is done. */
 export function wakeup_any_filter(chan: object): void {
 	curthread.td_pending += cost.sleepq_wakeup;
-	const td = sleepqs().chains.get(chan)?.sq_blocked.pop();
+	const td = sleepqs().find(chan)?.sq_blocked.pop();
 	if (td !== undefined) resume(td);
 }
 
 /** Whether anybody sleeps on `chan`; for assertions. */
 export function sleepq_waiters(chan: object): number {
-	return sleepqs().chains.get(chan)?.sq_blocked.length ?? 0;
+	return sleepqs().find(chan)?.sq_blocked.length ?? 0;
 }

@@ -9,7 +9,7 @@
 import { type Errno, EWOULDBLOCK } from "../errno.ts";
 import { MTX_DEF, mtx, mtx_destroy, mtx_init, mtx_lock, mtx_unlock } from "../lock/mutex.ts";
 import { priorities, sbinuptime } from "../sched/kernel.ts";
-import { msleep, wakeup } from "../sched/sleepqueue.ts";
+import { msleep, sleep_channel, wakeup } from "../sched/sleepqueue.ts";
 import { type Blocking, charge, cost, type thread } from "../sched/thread.ts";
 import { SB_SEL, SBS_CANTRCVMORE, SOLISTENING, type selinfo, type sockbuf, type socket } from "./socket.ts";
 import { ns_to_ticks, SOCKBUF_LOCK, SOCKBUF_UNLOCK, sbavail } from "./uipc_sockbuf.ts";
@@ -19,7 +19,7 @@ export const POLLIN = 0x0001;
 export const POLLOUT = 0x0004;
 
 /** One waiting call. @see sys_generic.c struct seltd */
-export class seltd {
+export class seltd extends sleep_channel {
 	readonly st_mtx = new mtx();
 	st_pending = false;
 }

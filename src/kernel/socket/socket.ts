@@ -6,6 +6,7 @@
  *
  * @see sys/socketvar.h, sys/sockbuf.h, sys/socket.h, sys/protosw.h
  */
+
 import { EOPNOTSUPP, type Errno } from "../errno.ts";
 import type { ucred } from "../jail/ucred.ts";
 import { mtx } from "../lock/mutex.ts";
@@ -14,6 +15,7 @@ import type { mbuf } from "../mbuf/mbuf.ts";
 import type { sockaddr } from "../netinet/in.ts";
 import type { inpcb } from "../netinet/in_pcb.ts";
 import type { vnet } from "../sched/kernel.ts";
+import { sleep_channel } from "../sched/sleepqueue.ts";
 import { type Blocking, done, type thread } from "../sched/thread.ts";
 import type { sockopt } from "./sockopt.ts";
 import type { uio } from "./uio.ts";
@@ -129,7 +131,7 @@ export class selinfo {
 }
 
 /** One direction's buffer. All fields are locked by sb_mtx; sb_sx keeps whole reads and writes apart. */
-export class sockbuf {
+export class sockbuf extends sleep_channel {
 	readonly sb_mtx = new mtx();
 	readonly sb_sx = new sx();
 	readonly sb_sel = new selinfo();

@@ -22,7 +22,7 @@ import {
 import { SDT_PROBE_DEFINE } from "../probe/probe.ts";
 import { KASSERT, mp_ncpus, panic, priorities } from "../sched/kernel.ts";
 import { kthread_add } from "../sched/kthread.ts";
-import { msleep_spin, wakeup, wakeup_any, wakeup_any_filter } from "../sched/sleepqueue.ts";
+import { msleep_spin, sleep_channel, wakeup, wakeup_any, wakeup_any_filter } from "../sched/sleepqueue.ts";
 import { type Blocking, charge, cost, curthread, done, own_time, type thread } from "../sched/thread.ts";
 import { sched_bind } from "../sched/ule.ts";
 
@@ -71,7 +71,7 @@ export function charge_task(gt: grouptask): void {
 	gt.ta_lastcpu = td.td_cpu;
 }
 
-export class gtaskqueue {
+export class gtaskqueue extends sleep_channel {
 	readonly tq_name: string;
 	readonly tq_mutex = new mtx();
 	/** tq_queue, an STAILQ: its first and its last, and how many there are */
@@ -86,6 +86,7 @@ export class gtaskqueue {
 	/** threads in a drain: spares the common case a wakeup nobody waits for */
 	tq_drainers = 0;
 	constructor(name: string) {
+		super();
 		this.tq_name = name;
 	}
 

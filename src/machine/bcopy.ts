@@ -97,15 +97,7 @@ export function bzero(buf: Uint8Array, off: number, len: number): void {
 		fill.call(buf, 0, off, end);
 		return;
 	}
-	for (; off <= end - 8; off += 8) {
-		buf[off] = 0;
-		buf[off + 1] = 0;
-		buf[off + 2] = 0;
-		buf[off + 3] = 0;
-		buf[off + 4] = 0;
-		buf[off + 5] = 0;
-		buf[off + 6] = 0;
-		buf[off + 7] = 0;
-	}
+	const view = words_of(buf);
+	if (view !== null) for (; off <= end - 8; off += 8) view.setFloat64(off, 0);
 	for (; off < end; off++) buf[off] = 0;
 }

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { bcopy, bzero, span } from "../../src/machine/bcopy.ts";
-import { words_use } from "../../src/machine/words.ts";
+import { Words, words_use } from "../../src/machine/words.ts";
 
 test("copies these bytes and touches no others, in one buffer as between two", () => {
 	const size = 300;
@@ -31,12 +31,19 @@ test("copies these bytes and touches no others, in one buffer as between two", (
 test("zeroes these bytes and touches no others", () => {
 	const size = 300;
 	fc.assert(
-		fc.property(fc.uint8Array({ minLength: size, maxLength: size }), fc.nat(size), fc.nat(size), (buf, off, wanted) => {
-			const len = Math.min(wanted, size - off);
-			const expected = Uint8Array.from(buf, (byte, i) => (i >= off && i < off + len ? 0 : byte));
-			bzero(buf, off, len);
-			expect(buf).toEqual(expected);
-		}),
+		fc.property(
+			fc.uint8Array({ minLength: size, maxLength: size }),
+			fc.nat(size),
+			fc.nat(size),
+			fc.boolean(),
+			(buf, off, wanted, viewed) => {
+				if (viewed) words_use(buf);
+				const len = Math.min(wanted, size - off);
+				const expected = Uint8Array.from(buf, (byte, i) => (i >= off && i < off + len ? 0 : byte));
+				bzero(buf, off, len);
+				expect(buf).toEqual(expected);
+			},
+		),
 	);
 });
 
@@ -70,4 +77,20 @@ test("bytes that are no number as a float arrive as they are, however often", ()
 		if (!dst.every((byte, i) => byte === src[i])) expect(dst).toEqual(src);
 	}
 	expect(dst).toEqual(src);
+});
+
+test("small buffers with a view are copied as others are", () => {
+	fc.assert(
+		fc.property(fc.nat(40), fc.nat(40), fc.nat(40), fc.boolean(), (from, to, wanted, back) => {
+			const [small, other] = [new Words(40), new Uint8Array(40)];
+			for (let i = 0; i < 40; i++) small[i] = i + 1;
+			for (let i = 0; i < 40; i++) other[i] = 100 + i;
+			const [src, dst] = back ? [other, small] : [small, other];
+			const len = Math.min(wanted, 40 - from, 40 - to);
+			const expected = Uint8Array.from(dst);
+			expected.set(src.slice(from, from + len), to);
+			bcopy(src, from, dst, to, len);
+			expect(Uint8Array.from(dst)).toEqual(expected);
+		}),
+	);
 });

@@ -5,8 +5,10 @@
  *
  * @see sys/crypto/chacha20/chacha-sw.c, opencrypto/xform_chacha20_poly1305.c
  */
+
 import { EBADMSG, type Errno } from "../../kernel/errno.ts";
 import { KERNEL_GLOBAL } from "../../kernel/sched/kernel.ts";
+import { Words } from "../../machine/words.ts";
 import { HCHACHA20_NONCE_SIZE, hchacha20 } from "../chacha20_poly1305/hchacha20.ts";
 import { aead_open, aead_seal } from "./aead_chain.ts";
 import { CHACHA_BLOCKLEN, CHACHA_IVLEN, CHACHA_MAXKEYLEN, CHACHA_MINKEYLEN, chacha20_crypt } from "./chacha20.ts";
@@ -69,7 +71,7 @@ const ORIGINAL_NONCE_LEN = 8;
 class chacha20_poly1305_scratch {
 	readonly nonce12 = new Uint8Array(IETF_NONCE_LEN);
 	readonly subkey = new Uint8Array(CHACHA20_POLY1305_KEY);
-	readonly tag = new Uint8Array(POLY1305_HASH_LEN);
+	readonly tag = new Words(POLY1305_HASH_LEN);
 	readonly src = new crypto_buffer_cursor();
 	readonly dst = new crypto_buffer_cursor();
 }

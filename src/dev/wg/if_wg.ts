@@ -138,6 +138,7 @@ import {
 	PACKET_TAG_MACLABEL,
 } from "../../kernel/mbuf/mbuf.ts";
 import { uma_zalloc, uma_zcreate, uma_zdestroy, uma_zfree, type uma_zone } from "../../kernel/mbuf/uma.ts";
+import { small_buffer } from "../../kernel/mbuf/uma_memory.ts";
 import { MOD_LOAD, MOD_UNLOAD, module_register_init } from "../../kernel/module.ts";
 import { ICMP6_DST_UNREACH, icmp6_error } from "../../kernel/netinet/icmp6.ts";
 import {
@@ -981,7 +982,7 @@ export function* wg_send(sc: wg_softc, e: wg_endpoint, m: mbuf): Blocking<Errno>
 	return ret;
 }
 
-const control_scratch = KERNEL_GLOBAL(() => new Uint8Array(20));
+const control_scratch = KERNEL_GLOBAL(() => small_buffer(20));
 
 function srcaddr(e: wg_endpoint): Uint8Array {
 	const buf = control_scratch();

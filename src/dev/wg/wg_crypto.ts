@@ -11,6 +11,7 @@
  *
  * @see wireguard-freebsd crypto.c and crypto.h; sys/dev/wg/wg_crypto.c
  */
+
 import {
 	chacha20_poly1305_decrypt,
 	chacha20_poly1305_encrypt,
@@ -47,6 +48,7 @@ import {
 	cryptop,
 	POLY1305_HASH_LEN,
 } from "../../crypto/ocf/cryptodev.ts";
+import { small_buffer } from "../../kernel/mbuf/uma_memory.ts";
 // comes with the module crypto(9) is in
 import "../../crypto/ocf/cryptosoft.ts";
 import { ossl_load } from "../../crypto/ocf/ossl.ts";
@@ -77,7 +79,7 @@ class wg_crypto {
 	/** requests not in use. A thread can be preempted in the middle of one, so there may be several. */
 	readonly crp_free: cryptop[] = [];
 	readonly nonce12 = new Uint8Array(IETF_NONCE_SIZE);
-	readonly tag = new Uint8Array(POLY1305_HASH_LEN);
+	readonly tag = small_buffer(POLY1305_HASH_LEN);
 	readonly cc = new crypto_buffer_cursor();
 
 	constructor() {
@@ -89,7 +91,7 @@ class wg_crypto {
 
 const wg_crypto_softc = KERNEL_GLOBAL(() => new wg_crypto());
 
-const blank_tag = new Uint8Array(POLY1305_HASH_LEN);
+const blank_tag = small_buffer(POLY1305_HASH_LEN);
 
 function le64enc(buf: Uint8Array, off: number, lo: number, hi: number): void {
 	buf[off] = lo;

@@ -6,6 +6,7 @@
  *
  * @see sys/domain.h; uipc_domain.c domain_add
  */
+import { Words } from "../../machine/words.ts";
 import type { Errno } from "../errno.ts";
 import type { mbuf } from "../mbuf/mbuf.ts";
 import type { sockaddr } from "../netinet/in.ts";
@@ -21,7 +22,7 @@ export const RT_HAS_GW = 0x80;
 
 /** A link header being made: where arpresolve and nd6_resolve put what they know. On ether_output's stack in C. */
 export class linkhdr {
-	readonly buf = new Uint8Array(14);
+	readonly buf = new Words(14);
 	/** RT_L2_ME: the neighbour is this host */
 	pflags = 0;
 }

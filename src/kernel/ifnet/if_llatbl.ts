@@ -6,6 +6,7 @@
  *
  * @see net/if_llatbl.c, net/if_llatbl.h
  */
+import { Words } from "../../machine/words.ts";
 import { callout, callout_init, callout_stop } from "../callout/callout.ts";
 import { MTX_DEF, mtx, mtx_destroy, mtx_init, mtx_lock, mtx_unlock } from "../lock/mutex.ts";
 import { m_freem, type mbuf } from "../mbuf/mbuf.ts";
@@ -45,7 +46,7 @@ export class llentry {
 	/** IPv4 address, host order */
 	readonly r_l3addr: number;
 	/** the whole link header for packets to it */
-	readonly r_linkdata = new Uint8Array(ETHER_HDR_LEN);
+	readonly r_linkdata = new Words(ETHER_HDR_LEN);
 	r_flags = 0;
 	/** set while the timer wants to know whether the entry is still used; cleared by its use */
 	r_skip_req = 0;

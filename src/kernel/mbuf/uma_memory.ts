@@ -2,7 +2,7 @@
  * Items that are memory. Storage of all sizes comes out of the same few buffers, so a pointer is a buffer and an offset that tells
  * where in it: the host then has at hand what it knows of the buffers, and copies inside one without an object for each part.
  */
-import { words_use } from "../../machine/words.ts";
+import { Words, words_use } from "../../machine/words.ts";
 
 /**
  * The first buffer is of so many bytes, which many a kernel never gets beyond. The others are enough for most runs, so that those have
@@ -27,6 +27,11 @@ export class uma_memory {
 	bytes(): Uint8Array {
 		return this.buf.subarray(this.start, this.start + this.size);
 	}
+}
+
+/** A small buffer of its own, for what a driver copies into packets or out of them all the time. */
+export function small_buffer(size: number): Uint8Array {
+	return new Words(size);
 }
 
 /** The bytes of an item that is memory, else null. */

@@ -3,6 +3,7 @@
  *
  * @see netinet/tcp_var.h, netinet/tcp_timer.h; kernel.md section 16 for the defaults
  */
+import { Words } from "../../machine/words.ts";
 import { callout } from "../callout/callout.ts";
 import type { Errno } from "../errno.ts";
 import { type mbuf, UMA_ALIGN_PTR, uma_zcreate } from "../mbuf/mbuf.ts";
@@ -229,7 +230,7 @@ export class tcpcb {
 	readonly t_inhdr = new tcphdr();
 	readonly t_inopt = new tcpopt();
 	readonly t_outopt = new tcpopt();
-	readonly t_optbuf = new Uint8Array(40);
+	readonly t_optbuf = new Words(40);
 
 	constructor(inp: inpcb, vn: vnet, algo: cc_algo) {
 		this.t_inpcb = inp;

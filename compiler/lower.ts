@@ -10,7 +10,7 @@
  *         const x = g(a);      let $result, x;                                let x, a, $at;
  *         yield* h();          x = g(a);                                      $at = $frame.at; ... x = $frame.v0;
  *         return x;            if (($result = h()) === SUSPENDED) {           switch ($at) {
- *     }                            return suspend1(f$resumed, this, 1, x);    case 0: ...
+ *     }                            return suspend1(f$resumed, 1, x);          case 0: ...
  *                              }                                              case 1:
  *                              return x;                                          $at = 0;
  *                          }                                                      return x;
@@ -68,7 +68,7 @@ import {
 	points,
 	when,
 } from "./node.ts";
-import { AT, FRAME, isSuspended, RESULT, RESUMPTION, suspendName, variableOf } from "./runtime.ts";
+import { AT, FRAME, isSuspended, RESULT, RESUMPTION, suspendName, variableOf, WITH_THIS } from "./runtime.ts";
 import { Unsupported } from "./unsupported.ts";
 
 /** A call that has been compiled, and what is needed to save and to restore there. */
@@ -84,6 +84,8 @@ class Lowering {
 	private readonly self: Expression;
 	/** whether that is another than the one that is called */
 	private readonly apart: boolean;
+	/** whether it needs its `this` again, if only to be called by its name in a stack trace */
+	private readonly hasThis: boolean;
 	private readonly reassigned: ReadonlySet<string>;
 	private readonly locals: string[];
 	private readonly known: Set<string>;
@@ -102,6 +104,7 @@ class Lowering {
 		this.fn = fn;
 		this.self = self;
 		this.apart = apart;
+		this.hasThis = self.type === "MemberExpression" || usesThis(fn.body);
 		this.reassigned = reassigned;
 		this.last = lastCalls(fn);
 		this.locals = moveVariables(fn, self);
@@ -162,13 +165,9 @@ class Lowering {
 		for (const point of this.points.values()) {
 			const live = [...point.live];
 			const frame: Expression[] = live.map((_, i) => variableOf(live.length, i));
-			point.suspend.argument = call(
-				name(suspendName(live.length)),
-				this.self,
-				{ type: "ThisExpression" },
-				literal(this.apart ? point.at : -point.at),
-				...live.map(name),
-			);
+			const at = literal(this.apart ? point.at : -point.at);
+			const saved = call(name(suspendName(live.length)), this.self, at, ...live.map(name));
+			point.suspend.argument = this.hasThis ? call(name(WITH_THIS), { type: "ThisExpression" }, saved) : saved;
 			if (live.length === 0) continue;
 			const restored = live.map((local, i) => evaluate(assign(name(local), frame[i])));
 			cases.push({
@@ -706,6 +705,14 @@ function bare<T extends Node>(node: T): T {
 	const copy = { ...node } as T & { start?: number };
 	delete copy.start;
 	return copy;
+}
+
+/** Whether it, or an arrow function in it, has to do with `this`. */
+function usesThis(node: Node): boolean {
+	if (node.type === "ThisExpression" || node.type === "Super") return true;
+	return children(node).some(
+		(child) => (!isFunction(child) || child.type === "ArrowFunctionExpression") && usesThis(child),
+	);
 }
 
 /**

@@ -7,6 +7,7 @@ export const RESULT = "$result";
 export const FRAME = "$frame";
 export const RESUMPTION = "$resumption";
 export const GENERATOR = "$generator";
+export const WITH_THIS = "$with_this";
 
 /** Frames come in sizes, by the number of variables in them; larger ones have a list. */
 const SIZES = [0, 1, 2, 4, 9, 16] as const;
@@ -30,7 +31,14 @@ export function resumedName(of: string): string {
 	return `${of}$resumed`;
 }
 
-const IMPORTED = ["SUSPENDED", "resumption", "suspend", ...SIZES.map((size) => `suspend${size}`), "generator"];
+const IMPORTED = [
+	"SUSPENDED",
+	"resumption",
+	"suspend",
+	...SIZES.map((size) => `suspend${size}`),
+	"with_this",
+	"generator",
+];
 
 /** The statement a compiled module begins with: what of `used` it needs. */
 export function importOf(used: ReadonlySet<string>, runtime: string): string {

@@ -38,7 +38,7 @@ export class Event {
 	seq = 0;
 	/** position in the heap, or one of the two above */
 	slot = UNSCHEDULED;
-	/** what comes after it in the list of what is next; itself while it is in none */
+	/** what comes after it in the list of what is next, or last did */
 	next: Event = this;
 
 	constructor(target: Target, usual = false) {
@@ -173,7 +173,6 @@ export class EventQueue {
 	/** Takes `event` out of the list, where it comes after `before`. */
 	private unlink(before: Event, event: Event): void {
 		before.next = event.next;
-		event.next = event;
 		event.slot = UNSCHEDULED;
 		if (--this.count === 0) this.refill();
 		this.nextTime = this.near.next.time;
@@ -200,7 +199,6 @@ export class EventQueue {
 		for (let i = 0; i < NEAR_MAX / 2; i++) last = last.next;
 		for (let event = last.next; event !== near; ) {
 			const { next } = event;
-			event.next = event;
 			far.push(event);
 			event = next;
 		}

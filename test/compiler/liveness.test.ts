@@ -9,7 +9,7 @@ function saved(parameters: string, body: string): string[][] {
 	const [called, goesOn] = code
 		.split("function f$resumed")
 		.map((half) =>
-			[...half.matchAll(/\$suspend\d*\(f\$resumed, this, \d+(?:, ([^)]*))?\)/g)].map(
+			[...half.matchAll(/\$suspend\d*\(f\$resumed, \d+(?:, ([^)]*))?\)/g)].map(
 				([, names]) => names?.replace(/\$\d+/g, "$").split(", ").sort() ?? [],
 			),
 		);
@@ -44,6 +44,13 @@ test.each<[string, string, string, string[][]]>([
 	expect(saved(parameters, body)).toEqual(expected);
 });
 
-test("this, which is always saved, is no variable", () => {
+test("this, which is saved where it is used, is no variable", () => {
+	const wrapped = (body: string): boolean =>
+		compileModule(`function* f() {${body}}`, { file: "m.js", runtime: "./frame.js" }).code.includes(
+			"$with_this(this, ",
+		);
 	expect(saved("", "g(this.a); yield; g(this.a);")).toEqual([[]]);
+	expect(wrapped("g(this.a); yield;")).toBe(true);
+	expect(wrapped("yield; g(() => this.a);")).toBe(true);
+	expect(wrapped("yield; g(function () { return this.a; });")).toBe(false);
 });

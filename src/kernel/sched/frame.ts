@@ -18,7 +18,7 @@ type GoesOn = (this: never, frame: Frame, value: unknown) => unknown;
 export class Frame {
 	/** called to go on, with the frame and what came back from what it waited for */
 	fn: Resumable = undefined as never;
-	/** its `this` */
+	/** its `this`, if it has one */
 	self: unknown = undefined;
 	/** where it goes on; below zero if it has arguments of its own, and finds both in `resumption` */
 	at = 0;
@@ -103,11 +103,10 @@ export function forget_frames(): void {
 	if (outermost === saved) saved.up = null;
 }
 
-function save(fn: Resumable, self: unknown, at: number): Frame {
+function save(fn: Resumable, at: number): Frame {
 	const frame = spare ?? more_frames();
 	spare = frame.up;
 	frame.fn = fn;
-	frame.self = self;
 	frame.at = at;
 	outermost.up = frame;
 	outermost = frame;
@@ -115,20 +114,20 @@ function save(fn: Resumable, self: unknown, at: number): Frame {
 }
 
 /** Saves a function with no variables. */
-export function suspend0(fn: Resumable, self: unknown, at: number): typeof SUSPENDED {
-	save(fn, self, at);
+export function suspend0(fn: Resumable, at: number): typeof SUSPENDED {
+	save(fn, at);
 	return SUSPENDED;
 }
 
 /** Saves a function with one variable. */
-export function suspend1(fn: Resumable, self: unknown, at: number, v0: unknown): typeof SUSPENDED {
-	save(fn, self, at).v0 = v0;
+export function suspend1(fn: Resumable, at: number, v0: unknown): typeof SUSPENDED {
+	save(fn, at).v0 = v0;
 	return SUSPENDED;
 }
 
 /** Saves a function with two variables. */
-export function suspend2(fn: Resumable, self: unknown, at: number, v0: unknown, v1: unknown): typeof SUSPENDED {
-	const frame = save(fn, self, at);
+export function suspend2(fn: Resumable, at: number, v0: unknown, v1: unknown): typeof SUSPENDED {
+	const frame = save(fn, at);
 	frame.v0 = v0;
 	frame.v1 = v1;
 	return SUSPENDED;
@@ -137,14 +136,13 @@ export function suspend2(fn: Resumable, self: unknown, at: number, v0: unknown, 
 /** Saves a function with up to 4 variables. */
 export function suspend4(
 	fn: Resumable,
-	self: unknown,
 	at: number,
 	v0: unknown,
 	v1: unknown,
 	v2: unknown,
 	v3?: unknown,
 ): typeof SUSPENDED {
-	const frame = save(fn, self, at);
+	const frame = save(fn, at);
 	frame.v0 = v0;
 	frame.v1 = v1;
 	frame.v2 = v2;
@@ -155,7 +153,6 @@ export function suspend4(
 /** Saves a function with up to 9 variables. */
 export function suspend9(
 	fn: Resumable,
-	self: unknown,
 	at: number,
 	v0: unknown,
 	v1: unknown,
@@ -167,7 +164,7 @@ export function suspend9(
 	v7?: unknown,
 	v8?: unknown,
 ): typeof SUSPENDED {
-	const frame = save(fn, self, at);
+	const frame = save(fn, at);
 	frame.v0 = v0;
 	frame.v1 = v1;
 	frame.v2 = v2;
@@ -183,7 +180,6 @@ export function suspend9(
 /** Saves a function with up to 16 variables. */
 export function suspend16(
 	fn: Resumable,
-	self: unknown,
 	at: number,
 	v0: unknown,
 	v1: unknown,
@@ -202,7 +198,7 @@ export function suspend16(
 	v14?: unknown,
 	v15?: unknown,
 ): typeof SUSPENDED {
-	suspend9(fn, self, at, v0, v1, v2, v3, v4, v5, v6, v7, v8);
+	suspend9(fn, at, v0, v1, v2, v3, v4, v5, v6, v7, v8);
 	const frame = outermost;
 	frame.v9 = v9;
 	frame.v10 = v10;
@@ -215,9 +211,15 @@ export function suspend16(
 }
 
 /** Saves a function with any number of variables. */
-export function suspend(fn: Resumable, self: unknown, at: number, ...values: unknown[]): typeof SUSPENDED {
-	save(fn, self, at).v0 = values;
+export function suspend(fn: Resumable, at: number, ...values: unknown[]): typeof SUSPENDED {
+	save(fn, at).v0 = values;
 	return SUSPENDED;
+}
+
+/** Notes the `this` of the function that has just been saved. */
+export function with_this(self: unknown, suspended: typeof SUSPENDED): typeof SUSPENDED {
+	outermost.self = self;
+	return suspended;
 }
 
 /** Goes on with a function that stays a generator, see there. */
@@ -229,7 +231,7 @@ function resume_generator({ v0, v1 }: Frame, value: unknown): unknown {
 }
 
 function step(result: IteratorResult<void, unknown>, iterator: BlockingGenerator, name: unknown): unknown {
-	return result.done ? result.value : suspend2(resume_generator, undefined, 0, iterator, name);
+	return result.done ? result.value : suspend2(resume_generator, 0, iterator, name);
 }
 
 /**
@@ -276,7 +278,7 @@ export function set_stay(how: () => boolean): () => boolean {
 /** Waits, and goes on with `after(a, b)`. Nothing was saved before: it is the innermost. */
 export function wait_then<A, B>(after: (a: A, b: B) => unknown, a: A, b: B): unknown {
 	if (wait_dropped()) throw new Error(WITHOUT_YIELD);
-	return stay() ? after(a, b) : suspend4(resume_after_wait, undefined, 0, after, a, b);
+	return stay() ? after(a, b) : suspend4(resume_after_wait, 0, after, a, b);
 }
 
 /**
@@ -329,14 +331,16 @@ function run_thread(td: Coroutine, result: unknown): boolean {
 		// the function takes its variables out before it does anything else
 		frame.up = spare;
 		spare = frame;
+		const { self } = frame;
+		if (self !== undefined) frame.self = undefined;
 		if (frame.fn === resume_after_wait) {
 			result = resume_after_wait(frame);
 		} else if (frame.at >= 0) {
-			result = call(frame.fn as GoesOn, frame.self, frame, result);
+			result = call(frame.fn as GoesOn, self, frame, result);
 		} else {
 			resumption.frame = frame;
 			resumption.value = result;
-			result = call(frame.fn as () => unknown, frame.self);
+			result = call(frame.fn as () => unknown, self);
 		}
 	}
 }

@@ -7,8 +7,8 @@
 import type { Event } from "../../machine/event.ts";
 import { set_stay } from "./frame.ts";
 import { curkernel } from "./kernel.ts";
-import { curthread, hostthread, type thread } from "./thread.ts";
-import { curpcpu, run_as, start_stretch } from "./ule.ts";
+import { curthread, hostthread, leave_curthread, type thread } from "./thread.ts";
+import { curpcpu, start_stretch } from "./ule.ts";
 
 /** So many may stay: each takes some of the host's stack. */
 const STAYING_MAX = 8;
@@ -36,7 +36,7 @@ function stay_on_stack(): boolean {
 	if (below?.scheduled && !td.td_spinning && events.now + td.td_pending >= below.time) return false;
 	const pc = curpcpu();
 	next = pc.stretch;
-	run_as(hostthread, pc);
+	leave_curthread();
 	start_stretch(pc);
 	td.td_stays = true;
 	staying++;

@@ -144,6 +144,11 @@ export function set_curthread(td: thread, on: Cpu): void {
 	cpu = on;
 }
 
+/** No thread runs any more, on the CPU where one did. */
+export function leave_curthread(): void {
+	curthread = hostthread;
+}
+
 /** The kernel's: says whose clock and costs are in force. */
 export function set_machine(m: Machine): void {
 	machine = m;

@@ -27,6 +27,7 @@ import {
 	DONE,
 	hostthread,
 	later,
+	leave_curthread,
 	set_curthread,
 	sync,
 	sync_exactly,
@@ -283,7 +284,7 @@ function run(pc: pcpu): void {
 		if (stay_left()) return;
 		// it may have stayed while it was moved
 		pc = curpc;
-		run_as(hostthread, pc);
+		leave_curthread();
 		if (!waits) {
 			// what it charged last is paid before it goes
 			if (td.td_pending > 0) start_stretch(pc);
@@ -441,7 +442,7 @@ export function interrupt(pc: pcpu, handler_cost: number, handler: (() => void) 
 		state.intr_nesting++;
 		run_as(td, pc);
 		handler();
-		run_as(hostthread, pc);
+		leave_curthread();
 		state.intr_nesting--;
 	}
 	const spent = td.td_pending - ahead;

@@ -19,8 +19,9 @@
  *
  * A statement list that waits becomes such a switch; a loop or branch around it is entered again while `$at` is not 0. Without these
  * it is what the first function does (afresh.ts). A function expression has nowhere to put another beside it: it is both, and looks
- * for a frame first, in `resumption`, as its arguments are its own; its frames say so by where they go on, which is below zero. What only gives back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only
- * if it is to be named; so does a function that returns nothing with what it does last.
+ * for a frame first, in `resumption`, as its arguments are its own; its frames say so by where they go on, which is below zero. What
+ * only gives back what it waits for, `return yield* h()`, returns h(), SUSPENDED or not, and saves itself only if it is to be named; so
+ * does a function that returns nothing with what it does last.
  */
 import type {
 	BlockStatement,

@@ -62,10 +62,10 @@ type TypesOf<V> = V extends number
 			? "string"
 			: V extends Uint8Array
 				? "bytes"
-				: V extends readonly unknown[]
-					? "list"
-					: V extends (...args: never[]) => unknown
-						? "function"
+				: V extends (...args: never[]) => unknown
+					? "function"
+					: V extends Structs["list"]
+						? "list"
 						: V extends object
 							? Exclude<StructName, "list"> | "object"
 							: "object";
@@ -94,11 +94,10 @@ const structs: { readonly [N in StructName]: Fields<Structs[N]> } = {
 		gt_name: "string",
 		gt_cpu: "number",
 		gt_taskqueue: "gtaskqueue",
-		ta_link: "grouptask",
 		ta_flags: "number",
 		ta_func: "function",
 	},
-	gtaskqueue: { tq_name: "string", tq_first: "grouptask", tq_count: "number" },
+	gtaskqueue: { tq_name: "string", tq_queue: "list" },
 	task: { ta_func: "function", ta_pending: "number", ta_priority: "number" },
 	callout: { c_func: "function", c_flags: "number", c_vnet: "vnet" },
 	ifnet: {

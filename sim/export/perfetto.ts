@@ -163,7 +163,7 @@ export class PerfettoExport implements Exporter {
 	/** Tasks on a task's queue; of a task that encrypts or decrypts, also the packets its tunnel has for it and its like. */
 	private queues(gt: grouptask): void {
 		const queue = gt.gt_taskqueue;
-		if (queue !== null) this.counter(`${queue.tq_name} tasks`, queue.tq_count);
+		if (queue !== null) this.counter(`${queue.tq_name} tasks`, queue.tq_queue.length);
 		const func: unknown = gt.ta_func;
 		const encrypts = func === this.driver.wg_softc_encrypt;
 		if (!encrypts && func !== this.driver.wg_softc_decrypt) return;

@@ -75,18 +75,6 @@ function copy_bytes(src: Uint8Array, from: number, dst: Uint8Array, to: number, 
 		dst[to + 6] = g;
 		dst[to + 7] = h;
 	}
-	if ((len & 4) !== 0) {
-		const a = src[from];
-		const b = src[from + 1];
-		const c = src[from + 2];
-		const d = src[from + 3];
-		dst[to] = a;
-		dst[to + 1] = b;
-		dst[to + 2] = c;
-		dst[to + 3] = d;
-		from += 4;
-		to += 4;
-	}
 	for (; from < end; from++, to++) dst[to] = src[from];
 }
 

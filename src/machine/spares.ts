@@ -5,7 +5,7 @@
 export class Spares<T extends object> {
 	private readonly make: () => T;
 	/** the first `count` of these are spare */
-	private readonly items: (T | null)[] = [];
+	private readonly items: T[] = [];
 	private count = 0;
 
 	constructor(make: () => T) {
@@ -15,7 +15,7 @@ export class Spares<T extends object> {
 	/** One that nobody uses, as whoever used it last has left it. */
 	take(): T {
 		if (this.count === 0) return this.make();
-		return this.items[--this.count] as T;
+		return this.items[--this.count];
 	}
 
 	/** Nobody uses `item` any more. */

@@ -71,13 +71,36 @@ export function charge_task(gt: grouptask): void {
 	gt.ta_lastcpu = td.td_cpu;
 }
 
+/** Tasks linked by ta_link, an STAILQ; and how many. */
+class grouptask_list {
+	stqh_first: grouptask | null = null;
+	stqh_last: grouptask | null = null;
+	length = 0;
+
+	/** STAILQ_INSERT_TAIL */
+	insert_tail(gt: grouptask): void {
+		if (this.stqh_last === null) this.stqh_first = gt;
+		else this.stqh_last.ta_link = gt;
+		this.stqh_last = gt;
+		this.length++;
+	}
+
+	/** STAILQ_FIRST and STAILQ_REMOVE_HEAD; null: there is none */
+	remove_head(): grouptask | null {
+		const gt = this.stqh_first;
+		if (gt === null) return null;
+		this.stqh_first = gt.ta_link;
+		if (this.stqh_first === null) this.stqh_last = null;
+		gt.ta_link = null;
+		this.length--;
+		return gt;
+	}
+}
+
 export class gtaskqueue extends sleep_channel {
 	readonly tq_name: string;
 	readonly tq_mutex = new mtx();
-	/** tq_queue, an STAILQ: its first and its last, and how many there are */
-	tq_first: grouptask | null = null;
-	tq_last: grouptask | null = null;
-	tq_count = 0;
+	readonly tq_queue = new grouptask_list();
 	tq_flags = TQ_FLAGS_ACTIVE;
 	tq_thread: thread | null = null;
 	/** the task that runs now, and how many have run: one thread per queue, so one at most */
@@ -88,23 +111,6 @@ export class gtaskqueue extends sleep_channel {
 	constructor(name: string) {
 		super();
 		this.tq_name = name;
-	}
-
-	insert_tail(gt: grouptask): void {
-		if (this.tq_last === null) this.tq_first = gt;
-		else this.tq_last.ta_link = gt;
-		this.tq_last = gt;
-		this.tq_count++;
-	}
-
-	remove_head(): grouptask | null {
-		const gt = this.tq_first;
-		if (gt === null) return null;
-		this.tq_first = gt.ta_link;
-		if (this.tq_first === null) this.tq_last = null;
-		gt.ta_link = null;
-		this.tq_count--;
-		return gt;
 	}
 }
 
@@ -166,7 +172,7 @@ export function* GROUPTASK_ENQUEUE(gt: grouptask): Blocking<Errno> {
 		yield* mtx_unlock_spin(queue.tq_mutex);
 		return EAGAIN;
 	}
-	queue.insert_tail(gt);
+	queue.tq_queue.insert_tail(gt);
 	gt.ta_flags |= TASK_ENQUEUED;
 	if (gtask_enqueue.on !== null) gtask_enqueue.on(gt, curthread);
 	yield* mtx_unlock_spin(queue.tq_mutex);
@@ -196,7 +202,7 @@ export function grouptask_enqueue_filter(gt: grouptask): void {
 		return;
 	}
 	if ((gt.ta_flags & TASK_NOENQUEUE) !== 0) return;
-	queue.insert_tail(gt);
+	queue.tq_queue.insert_tail(gt);
 	gt.ta_flags |= TASK_ENQUEUED;
 	if (gtask_enqueue.on !== null) gtask_enqueue.on(gt, curthread);
 	if ((queue.tq_flags & TQ_FLAGS_BLOCKED) === 0) wakeup_any_filter(queue);
@@ -211,7 +217,7 @@ function* gtaskqueue_thread_loop(queue: gtaskqueue): Blocking<void> {
 	yield* mtx_lock_spin(queue.tq_mutex);
 	while ((queue.tq_flags & TQ_FLAGS_ACTIVE) !== 0) {
 		let in_epoch = false;
-		for (let gt = queue.remove_head(); gt !== null; gt = queue.remove_head()) {
+		for (let gt = queue.tq_queue.remove_head(); gt !== null; gt = queue.tq_queue.remove_head()) {
 			charge_task(gt);
 			gt.ta_flags &= ~TASK_ENQUEUED;
 			queue.tq_running = gt;

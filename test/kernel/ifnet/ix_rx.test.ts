@@ -199,7 +199,7 @@ describe("receiving", () => {
 					const stop = gtask_start.listen(() => held++);
 					run(w.kernel, time + 20_000_000);
 					stop();
-					expect(gt_taskqueue?.tq_count).toBe(0);
+					expect(gt_taskqueue?.tq_queue.length).toBe(0);
 					expect(w.seen.map(({ id }) => id)).toEqual(gaps.map((_, i) => i));
 				},
 			),

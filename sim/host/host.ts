@@ -3,25 +3,37 @@ import { type aead_backend, noble_backend, set_host_aead } from "../../src/crypt
 import { set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { UsageError } from "../errors.ts";
 import { quote } from "../units.ts";
-import { opensslAead, opensslX25519 } from "./openssl.ts";
-import { sodiumAead, sodiumReady } from "./sodium.ts";
+import { libcryptoAead } from "./libcrypto.ts";
+import { nodeAead, opensslX25519 } from "./openssl.ts";
 
-const aeads: readonly aead_backend[] = [sodiumAead, opensslAead, noble_backend];
+/** Fastest first. */
+const aeads: Readonly<Record<string, () => aead_backend | Promise<aead_backend>>> = {
+	openssl: libcryptoAead,
+	node: () => nodeAead,
+	noble: () => noble_backend,
+};
 
 /** Names one of them, for whoever wants to see packets sealed by another library. */
 const VARIABLE = "IFWG_AEAD";
 
 /**
  * Lets the kernels of this process compute with the host's libraries. To be called once, before the first of them boots. Throws
- * UsageError if the environment names a library that is none.
+ * UsageError if the environment names a library that is none, or that is not there.
  */
 export async function installHost(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
-	const name = environment[VARIABLE] ?? sodiumAead.name;
-	const aead = aeads.find((one) => one.name === name);
-	if (aead === undefined) {
-		throw new UsageError(`${VARIABLE}: no ${quote(name)}; there is ${aeads.map((one) => one.name).join(", ")}`);
-	}
-	await sodiumReady;
-	set_host_aead(aead);
+	const name = environment[VARIABLE];
+	set_host_aead(name === undefined ? await libcryptoAead().catch(() => nodeAead) : await named(name));
 	set_host_x25519(opensslX25519);
+}
+
+async function named(name: string): Promise<aead_backend> {
+	const aead = Object.hasOwn(aeads, name) ? aeads[name] : undefined;
+	if (aead === undefined) {
+		throw new UsageError(`${VARIABLE}: no ${quote(name)}; there is ${Object.keys(aeads).join(", ")}`);
+	}
+	try {
+		return await aead();
+	} catch (error) {
+		throw new UsageError(`${VARIABLE}: no ${name} on this host: ${error instanceof Error ? error.message : error}`);
+	}
 }

@@ -1,8 +1,7 @@
 /**
- * OpenSSL, by way of node:crypto, as the host's arithmetic for the kernel's ciphers. What ossl(4) wraps in FreeBSD is the same code.
+ * OpenSSL, by way of node:crypto, as the host's arithmetic for key agreement: many times faster than noble's, with the same bytes.
  *
- * Same bytes as the other backends. Key agreement is many times faster than noble's. Packets are not what it is fastest for: Node's
- * interface makes a cipher object and three buffers for each and offers no way round it, see sodium.ts.
+ * And for packets, where libcrypto.ts does not reach it: Node's interface makes a cipher object and three buffers for each.
  */
 import {
 	type CipherGCMOptions,
@@ -23,8 +22,8 @@ const { set } = Uint8Array.prototype;
 const CIPHER = "chacha20-poly1305";
 const CIPHER_OPTIONS: CipherGCMOptions = { authTagLength: AEAD_TAG_LEN };
 
-export const opensslAead: aead_backend = {
-	name: "openssl",
+export const nodeAead: aead_backend = {
+	name: "node",
 
 	seal(key, nonce12, aad, buf, off, len, out, outoff) {
 		const cipher = createCipheriv(CIPHER, key, nonce12, CIPHER_OPTIONS);

@@ -1,7 +1,7 @@
 /** Every backend is the cipher of RFC 8439, writes where it was told to and nowhere else, and none can be told from another. */
 import { createCipheriv } from "node:crypto";
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { installHost } from "../../sim/host/host.ts";
 import { host_aead, noble_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { host_x25519, noble_x25519, set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
@@ -150,13 +150,29 @@ describe("the host", () => {
 	test("computes with noble until its own libraries are installed, and with what the environment names for packets", async () => {
 		expect([host_aead().name, host_x25519().name]).toEqual(["noble", "noble"]);
 		await installHost({});
-		expect([host_aead().name, host_x25519().name]).toEqual(["sodium", "openssl"]);
-		for (const name of ["openssl", "noble", "sodium"]) {
+		expect([host_aead().name, host_x25519().name]).toEqual(["openssl", "openssl"]);
+		for (const name of ["node", "noble", "openssl"]) {
 			await installHost({ IFWG_AEAD: name });
 			expect(host_aead().name).toBe(name);
 		}
 		await expect(installHost({ IFWG_AEAD: "rot13" })).rejects.toThrow(
-			'IFWG_AEAD: no "rot13"; there is sodium, openssl, noble',
+			'IFWG_AEAD: no "rot13"; there is openssl, node, noble',
 		);
+	});
+
+	test("computes with what Node offers where libcrypto cannot be reached", async () => {
+		const libcryptoAead = () => Promise.reject(new Error("no koffi"));
+		vi.resetModules();
+		vi.doMock("../../sim/host/libcrypto.ts", () => ({ libcryptoAead }));
+		try {
+			const host = await import("../../sim/host/host.ts");
+			const aead = await import("../../src/crypto/aead_backend.ts");
+			await host.installHost({});
+			expect(aead.host_aead().name).toBe("node");
+			await expect(host.installHost({ IFWG_AEAD: "openssl" })).rejects.toThrow("no openssl on this host: no koffi");
+		} finally {
+			vi.doUnmock("../../sim/host/libcrypto.ts");
+			vi.resetModules();
+		}
 	});
 });

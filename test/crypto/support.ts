@@ -1,6 +1,6 @@
 /** What the crypto tests share: a kernel to charge to, the backends, hexadecimal. */
-import { opensslAead, opensslX25519 } from "../../sim/host/openssl.ts";
-import { sodiumAead, sodiumReady } from "../../sim/host/sodium.ts";
+import { libcryptoAead } from "../../sim/host/libcrypto.ts";
+import { nodeAead, opensslX25519 } from "../../sim/host/openssl.ts";
 import { type aead_backend, noble_backend } from "../../src/crypto/aead_backend.ts";
 import { noble_x25519, type x25519_backend } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { Kernel, set_curkernel } from "../../src/kernel/sched/kernel.ts";
@@ -8,9 +8,7 @@ import { hostthread } from "../../src/kernel/sched/thread.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { machineProfiles } from "../../src/machine/profile.ts";
 
-await sodiumReady;
-
-export const aeadBackends: readonly aead_backend[] = [noble_backend, opensslAead, sodiumAead];
+export const aeadBackends: readonly aead_backend[] = [noble_backend, nodeAead, await libcryptoAead()];
 export const x25519Backends: readonly x25519_backend[] = [noble_x25519, opensslX25519];
 
 /** Makes a new kernel the running one. No thread runs in it, so charges go to the host's thread. */

@@ -1,8 +1,8 @@
 import { chacha20, chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { blake2s as noble_blake2s } from "@noble/hashes/blake2.js";
 import fc from "fast-check";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { sodiumAead, sodiumReady } from "../../../sim/host/sodium.ts";
+import { afterEach, describe, expect, test } from "vitest";
+import { libcryptoAead } from "../../../sim/host/libcrypto.ts";
 import { noble_backend, set_host_aead } from "../../../src/crypto/aead_backend.ts";
 import { crypto_stats } from "../../../src/crypto/ocf/crypto.ts";
 import { swcr_detach } from "../../../src/crypto/ocf/cryptosoft.ts";
@@ -38,7 +38,7 @@ const NONCE_HI = 0x76543210;
 /** four zeros, then the nonce, little endian */
 const nonce12 = Uint8Array.of(0, 0, 0, 0, 0x98, 0xba, 0xdc, 0xfe, 0x10, 0x32, 0x54, 0x76);
 
-beforeAll(() => sodiumReady);
+const openssl = await libcryptoAead();
 afterEach(() => set_host_aead(noble_backend));
 
 function tunables(crypto: string, generation = "main"): KernelOptions {
@@ -57,7 +57,7 @@ function sealed(plain: Uint8Array): Uint8Array {
 }
 
 describe.each(WG_CRYPTO_BACKENDS)("packets, %s", (backend) => {
-	test.each([noble_backend, sodiumAead])("are RFC 8439's bytes whatever the shape of the chain, with $name", (host) => {
+	test.each([noble_backend, openssl])("are RFC 8439's bytes whatever the shape of the chain, with $name", (host) => {
 		set_host_aead(host);
 		const kernel = kernelWith(tunables(backend));
 		fc.assert(

@@ -7,6 +7,7 @@
 
 import { WG_GENERATION_TUNABLE } from "../src/dev/wg/generation.ts";
 import { boot, run, runTogether, runTogetherUntilExit, runUntilExit, spawn } from "../src/kernel/boot.ts";
+import { mb_zones } from "../src/kernel/mbuf/mb_zones.ts";
 import { uma_leaks } from "../src/kernel/mbuf/uma.ts";
 import { type Kernel, KernelPanic, set_curkernel } from "../src/kernel/sched/kernel.ts";
 import type { Blocking } from "../src/kernel/sched/thread.ts";
@@ -160,7 +161,7 @@ export class Run {
 		this.passTo(Math.max(this.machine.now, this.scenario.startedAt + ns));
 	}
 
-	/** Ends programs and network; panics if anything is left. */
+	/** Ends programs and network, and gives the memory of packets back; panics if anything is left. */
 	end(): void {
 		if (!this.together(this.scenario.teardowns(), TEARDOWN_LIMIT_NS)) {
 			throw new KernelPanic("the testbed never came down");
@@ -171,6 +172,7 @@ export class Run {
 		inEach(this.hosts, () => {
 			const leaks = uma_leaks().map((leak) => `${leak.used} of ${leak.zone}`);
 			if (leaks.length > 0) throw new KernelPanic(`memory left at the end of the run: ${leaks.join(", ")}`);
+			mb_zones().destroy();
 		});
 	}
 }
@@ -290,7 +292,8 @@ function examine(options: RunOptions, driver: Driver, policy: LoadedPolicy, firs
 /** The host's libraries do the arithmetic of every kernel of this process. */
 let prepared = false;
 
-async function prepare(options: RunOptions): Promise<{ driver: Driver; policy: LoadedPolicy }> {
+/** Has the host ready, and loads what a run needs. Throws UsageError if driver or policy are at fault. */
+export async function prepare(options: RunOptions): Promise<{ driver: Driver; policy: LoadedPolicy }> {
 	if (!prepared) await installHost(process.env);
 	prepared = true;
 	const driver = await loadDriver(options.driver);

@@ -36,6 +36,7 @@ import {
 	UMA_ZONE_MAXBUCKET,
 	uma_zalloc_arg,
 	uma_zcreate,
+	uma_zdestroy,
 	uma_zfree,
 	type uma_zone,
 	uma_zone_set_max,
@@ -89,6 +90,7 @@ class mbuf_zones {
 	readonly zone_jumbop: cluster_zone_t;
 	readonly zone_jumbo9: cluster_zone_t;
 	readonly zone_jumbo16: cluster_zone_t;
+	private readonly storage = new arena();
 	/** last packet_id given out */
 	packet_id = 0;
 
@@ -103,7 +105,7 @@ class mbuf_zones {
 		this.nmbclusters = nmbclusters;
 		this.nmbufs = asked >= clusters ? asked : Math.max(Math.floor(mem / MSIZE / 5), clusters);
 
-		const storage = new arena();
+		const { storage } = this;
 		this.zone_mbuf = uma_zcreate<mbuf, mb_args>(
 			"mbuf",
 			MSIZE,
@@ -138,6 +140,14 @@ class mbuf_zones {
 		this.zone_jumbop = cluster_zone("mbuf_jumbo_page", MJUMPAGESIZE, nmbjumbop, "kern.ipc.nmbjumbop", storage);
 		this.zone_jumbo9 = cluster_zone("mbuf_jumbo_9k", MJUM9BYTES, nmbjumbo9, "kern.ipc.nmbjumbo9", storage);
 		this.zone_jumbo16 = cluster_zone("mbuf_jumbo_16k", MJUM16BYTES, nmbjumbo16, "kern.ipc.nmbjumbo16", storage);
+	}
+
+	/** For the end of a kernel, which FreeBSD's never comes to: when nothing is in use, its storage becomes that of the next one. */
+	destroy(): void {
+		uma_zdestroy(this.zone_pack);
+		uma_zdestroy(this.zone_mbuf);
+		for (const zone of [this.zone_clust, this.zone_jumbop, this.zone_jumbo9, this.zone_jumbo16]) uma_zdestroy(zone);
+		this.storage.close();
 	}
 }
 

@@ -17,11 +17,11 @@ import { type Blocking, curcpu, TDS_RUNQ, type thread } from "../../src/kernel/s
 import { sched_enqueue, sched_off_cpu, sched_on_cpu } from "../../src/kernel/sched/ule.ts";
 import { type grouptask, gtask_done, gtask_enqueue, gtask_start } from "../../src/kernel/taskqueue/gtaskqueue.ts";
 import type { Machine } from "../../src/machine/machine.ts";
-import { type Driver, loadDriver, loadPolicy } from "../driver.ts";
+import type { Driver } from "../driver.ts";
 import { parseRunOptions, type RunOptions } from "../options.ts";
 import { table } from "../report/table.ts";
 import { describeScenario } from "../report/text.ts";
-import { Run } from "../run.ts";
+import { prepare, Run } from "../run.ts";
 import { Scenario } from "../scenario.ts";
 import { isCryptoTask } from "../stints.ts";
 import { gigabits, grouped, percent } from "../units.ts";
@@ -214,8 +214,7 @@ function isHandshake(gt: grouptask): boolean {
 }
 
 async function measureFlood({ options, rate }: FloodJob): Promise<FloodRow> {
-	const driver = await loadDriver(null);
-	const policy = await loadPolicy(driver, options.policy);
+	const { driver, policy } = await prepare(options);
 	const scenario = new FloodScenario(options, rate);
 	const run = new Run(options, driver, policy, scenario);
 	run.begin();

@@ -1,10 +1,11 @@
-/** Which libraries of the host do the arithmetic of the kernels of this process. What a run does never depends on it. */
+/** What kernels of this process get from the host: libraries for their arithmetic, and a compiler. What a run does never depends on it. */
 import { type aead_backend, noble_backend, set_host_aead } from "../../src/crypto/aead_backend.ts";
 import { set_host_x25519 } from "../../src/crypto/curve25519/x25519_backend.ts";
 import { UsageError } from "../errors.ts";
 import { quote } from "../units.ts";
 import { libcryptoAead } from "./libcrypto.ts";
 import { nodeAead, opensslX25519 } from "./openssl.ts";
+import { tuneCompiler } from "./v8.ts";
 
 /** Fastest first. */
 const aeads: Readonly<Record<string, () => aead_backend | Promise<aead_backend>>> = {
@@ -21,6 +22,7 @@ const VARIABLE = "IFWG_AEAD";
  * UsageError if the environment names a library that is none, or that is not there.
  */
 export async function installHost(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+	tuneCompiler();
 	const name = environment[VARIABLE];
 	set_host_aead(name === undefined ? await libcryptoAead().catch(() => nodeAead) : await named(name));
 	set_host_x25519(opensslX25519);

@@ -18,7 +18,7 @@ const aeads: Readonly<Record<string, () => aead_backend | Promise<aead_backend>>
 const VARIABLE = "IFWG_AEAD";
 
 /**
- * Lets the kernels of this process compute with the host's libraries. To be called once, before the first of them boots. Throws
+ * Lets the kernels of this process compute with the host's libraries, and be compiled as suits them. To be called once, before the first of them boots. Throws
  * UsageError if the environment names a library that is none, or that is not there.
  */
 export async function installHost(environment: Readonly<Record<string, string | undefined>>): Promise<void> {

@@ -87,7 +87,7 @@ export async function libcryptoAead(): Promise<aead_backend> {
 		if (result !== 1) throw new Error("OpenSSL's libcrypto refuses ChaCha20-Poly1305");
 	}
 
-	/** A context that has its cipher, and lacks a key and a nonce. They are never freed: there are two in a process. */
+	/** A context that has its cipher, and lacks a key and a nonce. They are never freed: a thread has two. */
 	function context(begin: Init): number {
 		const ctx = EVP_CIPHER_CTX_new();
 		check(begin(ctx, EVP_chacha20_poly1305(), 0, 0, 0));

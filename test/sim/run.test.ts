@@ -1,8 +1,12 @@
 /** Whole runs, as short as they can be and still show the rule. Two processes and several workers: cli.test.ts. */
 import { describe, expect, test } from "vitest";
+import { inEach } from "../../sim/each.ts";
 import { GENERATIONS, parseRunOptions, type RawRunOptions } from "../../sim/options.ts";
 import type { RunResult } from "../../sim/result.ts";
-import { simulate } from "../../sim/run.ts";
+import { prepare, Run, simulate } from "../../sim/run.ts";
+import { m_get, m_getcl } from "../../src/kernel/mbuf/kern_mbuf.ts";
+import { MT_DATA } from "../../src/kernel/mbuf/mbuf_flags.ts";
+import { M_NOWAIT } from "../../src/kernel/mbuf/uma.ts";
 import { LEAD_NS } from "../../src/machine/lead.ts";
 
 async function result(raw: RawRunOptions): Promise<RunResult> {
@@ -11,6 +15,18 @@ async function result(raw: RawRunOptions): Promise<RunResult> {
 
 test("the same options give the same result, to the last field", async () => {
 	expect(await result({ policy: "all-cpus" })).toEqual(await result({ policy: "all-cpus" }));
+});
+
+test("who has come to the end of a run gives the storage of its packets to the next, and has none", async () => {
+	const options = parseRunOptions({ duration: "1ms", warmup: "1ms", hosts: "2" });
+	const { driver, policy } = await prepare(options);
+	const run = new Run(options, driver, policy);
+	run.begin();
+	run.end();
+	inEach(run.hosts, () => {
+		expect(() => m_get(M_NOWAIT, MT_DATA)).toThrow("given back");
+		expect(() => m_getcl(M_NOWAIT, MT_DATA, 0)).toThrow("given back");
+	});
 });
 
 test("another seed gives another run", async () => {

@@ -306,6 +306,8 @@ export function uma_zdestroy<T extends object, A>(zone: uma_zone<T, A>): number 
 	for (const cache of zone.uz_cpu) {
 		bucket_drain(zone, cache.uc_allocbucket);
 		bucket_drain(zone, cache.uc_freebucket);
+		cache.uc_allocbucket = 0;
+		cache.uc_freebucket = 0;
 	}
 	const used = uma_zone_get_cur(zone);
 	if (used !== 0) {
@@ -315,6 +317,7 @@ export function uma_zdestroy<T extends object, A>(zone: uma_zone<T, A>): number 
 			uma_printf.on(`Freed UMA keg (${zone.uz_name}) was not empty (${used} items).  Lost ${pages} pages of memory.`);
 		}
 	}
+	if ((zone.uz_flags & UMA_ZONE_SECONDARY) === 0) zone.uz_keg.uk_free.length = 0; // keg_dtor: its items go with it
 	return used;
 }
 
